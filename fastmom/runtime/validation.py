@@ -49,7 +49,7 @@ def as_matrix(X: Any, name: str = "X") -> Array:
     >>> as_matrix([[1, 2], [3, 4]]).shape
     (2, 2)
     """
-    array = _as_real_array(X, name)
+    array = as_real_array(X, name)
     if array.ndim == 1:
         raise ValueError(
             f"{name}: expected 2-D (rows, columns), got 1-D of length {array.shape[0]}; "
@@ -86,7 +86,7 @@ def as_labels(Y: Any, n_rows: int, name: str = "Y") -> Array:
     >>> as_labels([1.0, 2.0, 3.0], 3).shape
     (3, 1)
     """
-    array = _as_real_array(Y, name)
+    array = as_real_array(Y, name)
     array = _nonempty_matrix(array[:, np.newaxis] if array.ndim == 1 else array, name)
     if array.shape[0] != n_rows:
         raise ValueError(f"{name}: has {array.shape[0]} rows, the inputs {n_rows}; pass one row for each")
@@ -249,7 +249,8 @@ def as_rng(rng: Any) -> tuple[np.random.Generator, int | None]:
     return np.random.default_rng(seed), seed
 
 
-def _as_real_array(value: Any, name: str) -> Array:
+def as_real_array(value: Any, name: str) -> Array:
+    """Read an array of real numbers of any shape, see `as_matrix`."""
     if isinstance(value, np.ma.MaskedArray):
         if np.ma.getmaskarray(value).any():
             raise ValueError(f"{name}: has masked entries; drop them, or fill them with {name}.filled(value)")

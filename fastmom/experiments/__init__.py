@@ -1,0 +1,1 @@
+"""Experiments: the demonstration, and the rivals that every claim of speed is measured against."""

@@ -1,7 +1,7 @@
 """The honest rival: a student of exactly the right width, trained by L-BFGS in float64 from several starts.
 
-It has what gradient training can have here: analytic gradients, matrix products, deterministic full batches, every
-row. What it lacks is a way out of bad minima, and a certificate.
+It has what gradient training can have here: analytic gradients, matrix products, full batches. What it lacks is a
+way out of bad minima, and a certificate.
 """
 
 from __future__ import annotations
@@ -77,15 +77,15 @@ def lbfgs_student(
     activation : str or Activation
         The activation, which the rival is told.
     starts : int
-        Independent initialisations. Odd ones begin with least-squares output weights, even ones with random output
-        weights: the first succeed more often on few rows, the second on many.
+        Independent initialisations. The first, third, ... begin with least-squares output weights, the others
+        with random ones: the former succeed more often on few rows, the latter on many.
     rng : Generator, int or None
         Source of the initialisations.
     max_iterations : int
         Iterations a start may take.
     patience : int, optional
-        Give a start up when this many iterations lower its loss by less than 2 %; None never gives up. Stalled
-        starts almost never recover, so 200 is the fastest way to a success.
+        Give a start up when this many iterations lower its loss by less than 2 %; None never gives up.
+        Few stalled starts recover, so 200 makes a success two to three times cheaper.
     stop_below : float
         A start ends when its relative residual is below.
 
@@ -123,7 +123,11 @@ def lbfgs_student(
             weights.append(theta)
     best = int(np.argmin(residuals))
     return StudentFit(
-        student.network(weights[best]), residuals[best], np.array(residuals), np.array(seconds), np.array(iterations)
+        student.network(weights[best]),
+        residuals[best],
+        np.array(residuals),
+        np.array(seconds),
+        np.array(iterations),
     )
 
 
@@ -155,8 +159,8 @@ def _minimise(
 class _Student:
     """The loss ``||f(X V^T) U + c - Y||^2 / (2 ||Y||^2)`` of a student and its gradient.
 
-    The parameters are V (k, d), with one more column for the hidden bias, and U (k, m), with one more row for the
-    output bias, flattened one after the other.
+    The parameters are V (k, d), with one more column for the hidden bias, and U (k, m), with one more row for
+    the output bias, flattened one after the other.
     """
 
     def __init__(self, X: Array, Y: Array, width: int, bias: bool, activation: Activation) -> None:
@@ -165,13 +169,13 @@ class _Student:
         self._weight = 1.0 / max(float(np.vdot(Y, Y)), np.finfo(np.float64).tiny)
 
     def split(self, theta: Array) -> tuple[Array, Array]:
-        """Views of V and of U in the flat parameters."""
+        """Return views of V and of U in the flat parameters."""
         n_hidden_weights = self._k * self._X.shape[1]
         V = theta[:n_hidden_weights].reshape(self._k, -1)
         return V, theta[n_hidden_weights:].reshape(-1, self._Y.shape[1])
 
     def loss_and_gradient(self, theta: Array) -> tuple[float, Array]:
-        """The loss and its gradient, by matrix products."""
+        """Return the loss and its gradient, by matrix products."""
         V, U = self.split(theta)
         k = self._k
         pre = self._X @ V.T
@@ -191,14 +195,14 @@ class _Student:
         return 0.5 * self._weight * float(np.vdot(residual, residual)), gradient
 
     def residual(self, theta: Array) -> float:
-        """RMS residual relative to the RMS of the labels."""
+        """Return the RMS residual relative to the RMS of the labels."""
         return float(np.sqrt(2.0 * self.loss_and_gradient(theta)[0]))
 
     def initial(self, rng: np.random.Generator, least_squares: bool) -> Array:
-        """Random hidden weights with pre-activations of unit size, output weights to the scale of the labels.
+        """Draw hidden weights with pre-activations of unit size, and output weights to the scale of the labels.
 
-        Each neuron's two layers are balanced to equal norms, where L-BFGS converges several times faster than from
-        He initialisation.
+        Each neuron's two layers are balanced to equal norms, where L-BFGS converges several times faster than
+        from He initialisation.
         """
         d = self._X.shape[1] - self._bias
         V = np.zeros((self._k, self._X.shape[1]))
@@ -223,7 +227,7 @@ class _Student:
         return np.vstack([weights, (self._Y - hidden @ weights).mean(axis=0)])
 
     def network(self, theta: Array) -> TwoLayerNetwork:
-        """The student as a network."""
+        """Return the student as a network."""
         V, U = self.split(theta)
         if not self._bias:
             return TwoLayerNetwork(V, U.T, activation=self._activation)

@@ -1,4 +1,4 @@
-"""The one place that reads and writes files of arrays: plain NumPy formats, never a pickle."""
+"""Files of arrays, whole or not at all: NumPy formats with a header and a checksum, never a pickle."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def write_npz(path: Path, arrays: Mapping[str, Array], header: Mapping[str, Any]
         raise ValueError("header: must hold 'kind' and 'version'")
     full = json.loads(_json({**header, "format": _FORMAT}))
     full[_CHECKSUM] = _checksum(plain, full)
-    _write_archive(path, {_HEADER: np.frombuffer(_json(full), dtype=np.uint8), **plain})
+    write_archive(path, {_HEADER: np.frombuffer(_json(full), dtype=np.uint8), **plain})
 
 
 def read_npz(path: Path, *, kind: str, version: int = 1) -> tuple[dict[str, Any], dict[str, Array]]:
@@ -98,7 +98,7 @@ def read_npz(path: Path, *, kind: str, version: int = 1) -> tuple[dict[str, Any]
     Traceback (most recent call last):
     FileNotFoundError: [Errno 2] No such file or directory: 'no_such_file.npz'
     """
-    with _open(path, b"PK", "an .npz archive") as stream, _reading(path), zipfile.ZipFile(stream) as archive:
+    with opened(path, b"PK", "an .npz archive") as stream, decoding(path), zipfile.ZipFile(stream) as archive:
         if archive.testzip() is not None:
             raise zipfile.BadZipFile("a stored checksum does not match")
         stream.seek(0)
@@ -106,108 +106,24 @@ def read_npz(path: Path, *, kind: str, version: int = 1) -> tuple[dict[str, Any]
             arrays = dict(entries)
     header = _checked_header(path, arrays.pop(_HEADER, np.empty(0)), kind, version)
     if header.get(_CHECKSUM) != _checksum(arrays, header):
-        raise _refusal(path, "does not match its checksum; the file is damaged, restore or save it again")
+        raise refusal(path, "does not match its checksum; the file is damaged, restore or save it again")
     return header, arrays
 
 
-def write_samples(path: Path, X: npt.ArrayLike, Y: npt.ArrayLike) -> None:
-    """Write samples as a plain `.npz` with arrays X and Y, whole or not at all.
-
-    Nothing is appended to the name; an existing file is replaced.
-
-    Raises
-    ------
-    ValueError
-        For object arrays.
-    OSError
-        If the file cannot be written.
-
-    Examples
-    --------
-    >>> import os, tempfile
-    >>> from fastmom.runtime.files import read_samples, write_samples
-    >>> path = os.path.join(tempfile.mkdtemp(), "samples.npz")
-    >>> write_samples(path, [[1.0, 2.0]], [[3.0]])
-    >>> X, Y = read_samples(path)
-    """
-    _write_archive(path, {"X": np.asarray(X), "Y": np.asarray(Y)})
-
-
-def read_samples(path: Path) -> tuple[Array, Array]:
-    """Read the arrays X and Y of an `.npz` file, whatever else it holds.
-
-    Returns
-    -------
-    X, Y : ndarray
-        As stored.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such file.
-    ValueError
-        If it is damaged, not an `.npz`, lacks X or Y, or holds pickled objects there.
-
-    Examples
-    --------
-    >>> from fastmom.runtime.files import read_samples
-    >>> read_samples("no_such_file.npz")
-    Traceback (most recent call last):
-    FileNotFoundError: [Errno 2] No such file or directory: 'no_such_file.npz'
-    """
-    with _open(path, b"PK", "an .npz archive") as stream:
-        with _reading(path), np.load(stream, allow_pickle=False) as entries:
-            found = list(entries.files)
-            if "X" in found and "Y" in found:
-                return entries["X"], entries["Y"]
-    missing = " and ".join(name for name in ("X", "Y") if name not in found)
-    held = ", ".join(found) or "nothing"
-    raise _refusal(path, f"has no {missing}, only {held}; save it with numpy.savez(path, X=inputs, Y=labels)")
-
-
-def read_array(path: Path) -> Array:
-    """Map a `.npy` file into memory, read-only.
-
-    Returns
-    -------
-    ndarray
-        Rows are read from the disk when they are used.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such file.
-    ValueError
-        If it is damaged, not a `.npy`, or holds pickled objects.
-
-    Examples
-    --------
-    >>> from fastmom.runtime.files import read_array
-    >>> read_array("no_such_file.npy")
-    Traceback (most recent call last):
-    FileNotFoundError: [Errno 2] No such file or directory: 'no_such_file.npy'
-    """
-    with _open(path, b"\x93NUMPY", "a .npy array"):
-        pass
-    with _reading(path):
-        array: Array = np.load(path, mmap_mode="r", allow_pickle=False)
-    return array
-
-
 @contextlib.contextmanager
-def _open(path: Path, magic: bytes, expected: str) -> Iterator[BinaryIO]:
+def opened(path: Path, magic: bytes, expected: str) -> Iterator[BinaryIO]:
     """Open a file whose first bytes say that it is of the expected format."""
     with open(path, "rb") as stream:
         start = stream.read(len(magic))
         if start != magic:
             found = f"starts with {start!r}" if start else "is empty"
-            raise _refusal(path, f"{found}, so it is not {expected}; pass {expected}")
+            raise refusal(path, f"{found}, so it is not {expected}; pass {expected}")
         stream.seek(0)
         yield stream
 
 
 @contextlib.contextmanager
-def _reading(path: Path) -> Iterator[None]:
+def decoding(path: Path) -> Iterator[None]:
     """Turn whatever a decoder makes of damaged bytes, a dozen different exceptions, into one sentence."""
     try:
         yield
@@ -219,7 +135,7 @@ def _reading(path: Path) -> Iterator[None]:
         else:
             detail = " ".join(str(error).split()) or type(error).__name__
             problem = f"cannot be read ({detail}); it is damaged or incomplete, restore or save it again"
-        raise _refusal(path, problem) from error
+        raise refusal(path, problem) from error
 
 
 def _checked_header(path: Path, text: Array, kind: str, version: int) -> dict[str, Any]:
@@ -229,18 +145,19 @@ def _checked_header(path: Path, text: Array, kind: str, version: int) -> dict[st
     except (ValueError, TypeError, LookupError, RecursionError):
         ours = False
     if not ours:
-        raise _refusal(path, f"is an .npz archive but not one of {_FORMAT}; pass a file that {_FORMAT} saved")
+        raise refusal(path, f"is an .npz archive but not one of {_FORMAT}; pass a file that {_FORMAT} saved")
     if header.get("kind") != kind:
-        raise _refusal(path, f"holds a {header.get('kind')!r}, not a {kind!r}; pass a file with a {kind!r}")
+        raise refusal(path, f"holds a {header.get('kind')!r}, not a {kind!r}; pass a file with a {kind!r}")
     found = header.get("version")
     if type(found) is not int or found < 1:
-        raise _refusal(path, f"has no valid format version, got {found!r}; save it again")
+        raise refusal(path, f"has no valid format version, got {found!r}; save it again")
     if found > version:
-        raise _refusal(path, f"is of version {found}, newer than the known {version}; upgrade {_FORMAT}")
+        raise refusal(path, f"is of version {found}, newer than the known {version}; upgrade {_FORMAT}")
     return header
 
 
-def _refusal(path: Path, problem: str) -> ValueError:
+def refusal(path: Path, problem: str) -> ValueError:
+    """Return the error that names the file and what to do."""
     return ValueError(f"{os.fsdecode(path)}: {problem}")
 
 
@@ -261,18 +178,24 @@ def _json(value: Any) -> bytes:
         raise ValueError(f"header: cannot be written as JSON ({error})") from None
 
 
-def _write_archive(path: Path, arrays: Mapping[str, Array]) -> None:
+def write_archive(path: Path, arrays: Mapping[str, Array]) -> None:
+    """Write arrays to an `.npz`; unlike `numpy.savez`, the same arrays give the same bytes."""
     for name, array in arrays.items():
-        if array.dtype.hasobject:
-            raise ValueError(f"{name}: holds Python objects, which are never saved; convert it to numbers")
-    with _replacing(path) as stream, zipfile.ZipFile(stream, "w") as archive:
+        require_plain(name, array)
+    with replacing(path) as stream, zipfile.ZipFile(stream, "w") as archive:
         for name, array in arrays.items():
             with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as entry:
                 np.lib.format.write_array(entry, array, allow_pickle=False)
 
 
+def require_plain(name: str, array: Array) -> None:
+    """Refuse an array that only a pickle could hold."""
+    if array.dtype.hasobject:
+        raise ValueError(f"{name}: holds Python objects, which are never saved; convert it to numbers")
+
+
 @contextlib.contextmanager
-def _replacing(path: Path) -> Iterator[BinaryIO]:
+def replacing(path: Path) -> Iterator[BinaryIO]:
     """Write to a temporary file in the same folder, which takes the path's place once it is on the disk."""
     target = os.path.realpath(path)
     temporary = os.path.join(os.path.dirname(target), f".{secrets.token_hex(8)}.tmp")

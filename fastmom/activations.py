@@ -52,8 +52,8 @@ class Activation:
 
     Examples
     --------
-    >>> from fastmom.activations import Activation
-    >>> f = Activation("leaky_relu", 0.5)
+    >>> import fastmom as fm
+    >>> f = fm.Activation("leaky_relu", 0.5)
     >>> f([-2.0, 3.0])
     array([-1.,  3.])
     >>> f.moment_orders

@@ -64,11 +64,9 @@ def as_labels(Y: Any, n_rows: int, name: str = "Y") -> Array:
     Parameters
     ----------
     Y : array_like (n, m) or (n,)
-        What the caller passed; 1-D means one output.
-    n_rows : int
-        Rows of the inputs.
-    name : str
-        What the caller's argument is called.
+        1-D means one output.
+    n_rows, name : int, str
+        Rows of the inputs; what the caller's argument is called.
 
     Returns
     -------
@@ -110,7 +108,7 @@ def require_finite(array: Array, name: str, first_row: int = 0) -> None:
     Raises
     ------
     ValueError
-        Naming the first offending entry in row order.
+        Naming the first such entry in row order.
 
     Examples
     --------
@@ -258,6 +256,8 @@ def as_real_array(value: Any, name: str) -> Array:
     if hasattr(value, "toarray") and hasattr(value, "nnz"):
         raise TypeError(f"{name}: is a sparse matrix; pass {name}.toarray()")
     array: Array = value if type(value) in (np.ndarray, np.memmap) else _converted(value, name)
+    if array.dtype.kind == "O" and array.ndim == 0:
+        raise TypeError(f"{name}: expected an array of real numbers, got {type(value).__name__}")
     if array.dtype.kind == "O":
         try:
             array = array.astype(np.float64)
@@ -274,7 +274,7 @@ def _converted(value: Any, name: str) -> Array:
     try:
         return np.asarray(value)
     except (ValueError, TypeError, RuntimeError) as error:
-        kind = TypeError if not isinstance(error, ValueError) else ValueError
+        kind = ValueError if isinstance(error, ValueError) else TypeError
         raise kind(f"{name}: cannot be read as an array ({error}); pass a NumPy array") from None
 
 

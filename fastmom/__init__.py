@@ -1,0 +1,58 @@
+"""fastmom: learn one-hidden-layer networks from samples, exactly where labels are exact, with a certificate.
+
+Names are loaded on first use: importing the package compiles nothing and does not import Numba.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from fastmom.activations import Activation as Activation
+    from fastmom.comparison import Comparison as Comparison
+    from fastmom.comparison import compare as compare
+    from fastmom.learners.auto import learn as learn
+    from fastmom.learners.rectified import learn_rectified as learn_rectified
+    from fastmom.network import TwoLayerNetwork as TwoLayerNetwork
+    from fastmom.network import load as load
+    from fastmom.result import Certificate as Certificate
+    from fastmom.result import FitResult as FitResult
+    from fastmom.result import Unidentified as Unidentified
+    from fastmom.teachers import make_samples as make_samples
+    from fastmom.teachers import random_teacher as random_teacher
+    from fastmom.teachers import sample_inputs as sample_inputs
+
+_HOMES = {
+    "Activation": "activations",
+    "Certificate": "result",
+    "Comparison": "comparison",
+    "FitResult": "result",
+    "TwoLayerNetwork": "network",
+    "Unidentified": "result",
+    "compare": "comparison",
+    "learn": "learners.auto",
+    "learn_rectified": "learners.rectified",
+    "load": "network",
+    "make_samples": "teachers",
+    "random_teacher": "teachers",
+    "sample_inputs": "teachers",
+}
+
+__all__ = sorted(_HOMES)
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("fastmom")
+    if name in _HOMES:
+        value = getattr(importlib.import_module(f"fastmom.{_HOMES[name]}"), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module 'fastmom' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

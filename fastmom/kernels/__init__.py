@@ -1,0 +1,1 @@
+"""Compiled row loops: arrays in, arrays out."""

@@ -1,0 +1,1 @@
+"""Activation patterns: where the unknown network becomes linear."""

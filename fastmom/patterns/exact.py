@@ -1,0 +1,240 @@
+"""Exact recovery from labels of full rank: sample, SNAP, finish, verify on all rows, settle what is in doubt."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from fastmom.patterns import certificate as claims
+from fastmom.patterns.gauss_newton import descend
+from fastmom.patterns.model import LabelScale, Model, ModelClass, Verification, verify
+from fastmom.patterns.sample import Sample, draw_sample
+from fastmom.patterns.snap import CORRELATION, Deflation, Found, find_neurons
+from fastmom.patterns.unit_systems import examine_neurons, newton_finish
+from fastmom.result import Certificate
+from fastmom.runtime.passes import Rows
+
+Array = npt.NDArray[np.float64]
+Indices = npt.NDArray[np.int64]
+
+ROWS_PER_UNKNOWN = 6  # sample rows for each input or neuron, whichever are more,
+ROWS_BEYOND = 400  # and some more: on real data a neuron needs them to see all directions
+ROUNDS = 8
+FINISHED = 2e-15  # relative residual that leaves nothing to gain
+MAX_JOINT = 1500  # hidden weights for which a joint Gauss-Newton step is cheap
+
+
+@dataclass
+class Attempt:
+    """What the exact route found, or how it failed.
+
+    Attributes
+    ----------
+    model : Model or None
+        The recovered network.
+    certificate : Certificate or None
+        Of that network.
+    failure : str
+        Empty, "rank", "no_neurons", "incomplete" or "residual".
+    rank : int
+        Neurons that the label space of the last sample holds.
+    found : Found or None
+        The last search.
+    residual : float
+        Relative residual over all rows of the last network, nan without one.
+    starts, rounds, sample_rows : int
+        Ascents run, samples drawn, rows in the last one.
+    sample : Sample or None
+        The last sample, the recovered linear functions among its known ones.
+    """
+
+    model: Model | None = None
+    certificate: Certificate | None = None
+    failure: str = ""
+    rank: int = 0
+    found: Found | None = None
+    residual: float = np.nan
+    starts: int = 0
+    rounds: int = 0
+    sample_rows: int = 0
+    sample: Sample | None = None
+
+
+def recover_exactly(
+    rows: Rows, kind: ModelClass, scale: LabelScale, rng: np.random.Generator, *, persistent: bool
+) -> Attempt:
+    """Recover the network from exact labels, or say how far it went.
+
+    Parameters
+    ----------
+    rows : Rows
+        Inputs (with the ones of a hidden bias) and labels.
+    kind : ModelClass
+        Activation, biases, number of neurons if known.
+    scale : LabelScale
+        Of the labels.
+    rng : numpy.random.Generator
+        Draws the samples and the starts.
+    persistent : bool
+        Enlarge the sample up to all rows even when two samples in a row held no neuron.
+    """
+    attempt = Attempt()
+    n_units = min(rows.n_outputs, kind.n_hidden or rows.n_outputs)
+    size = ROWS_PER_UNKNOWN * max(rows.n_inputs, n_units) + ROWS_BEYOND
+    chosen = _draw(rows, np.empty(0, dtype=np.int64), size, rng)
+    barren = 0
+    while attempt.rounds < ROUNDS + (persistent and 32):
+        attempt.rounds += 1
+        model = _from_sample(rows, kind, chosen, rng, attempt)
+        if model is not None:
+            worst = _WorstRows(3 * rows.n_inputs)
+            check = verify(rows, model, scale, worst)
+            attempt.residual = check.residual
+            if claims.reproduces(check) and attempt.sample is not None:
+                attempt.model, attempt.certificate = _settle(rows, model, check, scale, chosen, attempt.sample)
+                attempt.failure = ""
+                return attempt
+            attempt.failure = "residual"
+            chosen = np.union1d(chosen, worst.indices)
+        barren = barren + 1 if attempt.failure == "no_neurons" else 0
+        if attempt.failure == "rank" or attempt.sample_rows == rows.n_rows or (barren == 2 and not persistent):
+            return attempt
+        chosen = _draw(rows, chosen, 2 * len(chosen), rng)
+    return attempt
+
+
+def _draw(rows: Rows, chosen: Indices, size: int, rng: np.random.Generator) -> Indices:
+    """Enlarge the chosen rows at random to `size`, or to all rows when that is not many more."""
+    n = rows.n_rows
+    if 1.5 * size >= n:
+        return np.arange(n)
+    missing = np.setdiff1d(rng.choice(n, size=min(n, size), replace=False), chosen)
+    return np.union1d(chosen, missing[: size - len(chosen)])
+
+
+class _WorstRows:
+    """Keeps the rows of largest residual while a verification runs."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self.indices: Indices = np.empty(0, dtype=np.int64)
+        self._values: Array = np.empty(0)
+
+    def __call__(self, first: int, values: Array) -> None:
+        indices = np.concatenate([self.indices, first + np.arange(len(values))])
+        values = np.concatenate([self._values, values])
+        kept = np.sort(np.argsort(-values, kind="stable")[: self.count])
+        self.indices, self._values = indices[kept], values[kept]
+
+
+def _known_functions(X: Array, kind: ModelClass, linear: Array) -> Array:
+    """Functions known to be in the label space, as columns: linear ones first, the constant last."""
+    constant = np.ones((len(X), int(kind.output_bias)))
+    return np.hstack([X @ linear.T, constant])
+
+
+def _from_sample(
+    rows: Rows, kind: ModelClass, chosen: Indices, rng: np.random.Generator, attempt: Attempt
+) -> Model | None:
+    """SNAP and finish on the chosen rows; None, with the failure noted, if neurons are missing."""
+    X, Y = rows.take(chosen)
+    linear = np.empty((0, X.shape[1]))
+    sample = draw_sample(X, Y, _known_functions(X, kind, linear))
+    attempt.sample_rows, attempt.rank = len(X), sample.rank
+    attempt.sample = sample
+    if kind.n_hidden is not None and sample.rank > kind.n_hidden:
+        attempt.failure = "rank"
+        return None
+    linear = linear_functions(sample, kind.slope)
+    if len(linear):
+        sample = draw_sample(X, Y, _known_functions(X, kind, linear))
+    found = find_neurons(sample, kind.slope, rng, patience=20 + 4 * sample.rank)
+    attempt.found = found
+    attempt.starts += found.starts
+    if not found.complete:
+        attempt.failure = "incomplete" if len(found.directions) else "no_neurons"
+        return None
+    W = found.directions @ sample.back.T
+    W, linear = _split_linear(sample, W, linear, kind)
+    attempt.sample = sample
+    return _finish(sample, W, linear, kind)
+
+
+def _finish(sample: Sample, W: Array, linear: Array, kind: ModelClass) -> Model:
+    """Newton finish on the sample, as a model.
+
+    Splitting the residual over the neurons costs digits when the output weights are ill-conditioned: then a joint
+    step wins them back, if its system is small.
+    """
+    fit = newton_finish(sample, _known_functions(sample.X, kind, linear), W, kind.slope)
+    outer = fit.outer if kind.output_bias else np.vstack([fit.outer, np.zeros(sample.Y.shape[1])])
+    model = Model(np.vstack([fit.W, linear]), outer, len(fit.W), kind)
+    if fit.residual < FINISHED or len(linear) or fit.W.size > MAX_JOINT:
+        return model
+    joint = descend(Rows(sample.X, sample.Y), kind, fit.W, max_iterations=2, damping=0.0).point
+    return joint.model if joint.loss < (fit.residual * np.linalg.norm(sample.Y)) ** 2 else model
+
+
+def linear_functions(sample: Sample, slope: float) -> Array:
+    """Weights (L, d) of the linear functions in the label space: neurons active on every row, or opposite pairs."""
+    state = Deflation(sample, slope)
+    free = state.rows[:, state.n_inputs + state.n_known :]
+    known = state.rows[:, state.n_inputs : state.n_inputs + state.n_known]
+    inputs = sample.inputs - known @ (known.T @ sample.inputs)
+    u, s, vt = np.linalg.svd(inputs, full_matrices=False)
+    kept = s > 1e-7 * s[0] if s[0] > 0 else s > 0
+    left, cosines, _ = np.linalg.svd(u[:, kept].T @ free)
+    count = int(np.count_nonzero(1.0 - cosines**2 < CORRELATION))
+    directions = (left[:, :count].T / s[kept]) @ vt[kept]
+    return np.asarray(directions @ sample.back.T)
+
+
+def _split_linear(sample: Sample, W: Array, linear: Array, kind: ModelClass) -> tuple[Array, Array]:
+    """Take opposite pairs out of the linear functions: relu(t) and relu(-t) are two neurons, t no third one."""
+    if not len(linear) or kind.slope:
+        return W, linear
+    span = sample.inputs @ (sample.forward @ linear.T)
+    if kind.output_bias:
+        span = np.hstack([span, np.ones((len(span), 1))])
+    extra: list[Array] = []
+    for w in W:
+        t = sample.X @ w
+        rest = t - span @ np.linalg.lstsq(span, t, rcond=None)[0]
+        if len(extra) < len(linear) and np.linalg.norm(rest) < 1e-8 * np.linalg.norm(t):
+            extra.append(-w)
+    if not extra:
+        return W, linear
+    pairs = np.array(extra)
+    functions = sample.X @ pairs.T
+    if kind.output_bias:
+        functions = np.hstack([functions, np.ones((len(functions), 1))])
+    q, _ = np.linalg.qr(functions)
+    rest = sample.X @ linear.T
+    rest -= q @ (q.T @ rest)
+    left_over = np.linalg.svd(rest, full_matrices=False)[2][: len(linear) - len(extra)] @ linear
+    return np.vstack([W, pairs]), left_over
+
+
+def _settle(
+    rows: Rows, model: Model, check: Verification, scale: LabelScale, chosen: Indices, sample: Sample
+) -> tuple[Model, Certificate]:
+    """Test every neuron; where the sample leaves one undetermined, add the rows that could decide and refine."""
+    linear = model.hidden[model.n_neurons :]
+    for _ in range(4):
+        known = _known_functions(sample.X, model.kind, linear)
+        tests = examine_neurons(sample, known, model.W, model.kind.slope)
+        doubtful = claims.in_doubt(tests)
+        absent = sample.inputs.shape[1] < rows.n_inputs
+        if len(chosen) == rows.n_rows or not (doubtful or absent):
+            break
+        enlarged = np.union1d(chosen, claims.deciding_rows(rows, model, sample, doubtful))
+        if len(enlarged) == len(chosen):
+            break
+        chosen = enlarged
+        X, Y = rows.take(chosen)
+        sample = draw_sample(X, Y, _known_functions(X, model.kind, linear))
+        model = _finish(sample, model.W, linear, model.kind)
+        check = verify(rows, model, scale)
+    return model, claims.certify(rows, model, check, sample, tests)

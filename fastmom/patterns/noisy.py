@@ -1,0 +1,214 @@
+"""Labels with Gaussian noise: SNAP starts, a greedy choice of neurons, Gauss-Newton to the least-squares optimum."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from fastmom.patterns.gauss_newton import Descent, descend
+from fastmom.patterns.model import Model, ModelClass
+from fastmom.patterns.sample import Sample, draw_sample
+from fastmom.patterns.snap import Deflation, random_starts
+from fastmom.patterns.unit_systems import neuron_functions
+from fastmom.runtime import progress
+from fastmom.runtime.passes import Rows
+
+Array = npt.NDArray[np.float64]
+
+ATTEMPTS = 6  # independent starts at most, until two reach the same optimum
+SAME_LOSS = 10.0  # label variances by which the losses of one optimum differ on their way through the patterns
+_SAMPLE_ROWS = 4000
+_ROWS_PER_UNKNOWN = 40
+
+
+@dataclass(frozen=True)
+class NoisyFit:
+    """Least-squares network of noisy labels.
+
+    Attributes
+    ----------
+    descent : Descent
+        The optimum on all rows.
+    starts : int
+        Ascents run.
+    agreed : bool
+        Whether two independent starts reached this optimum.
+    structure : float
+        Largest canonical correlation (squared) of gated inputs with the residual, over what shuffled residuals show:
+        well above one, the residual still depends on the inputs.
+    """
+
+    descent: Descent
+    starts: int
+    agreed: bool
+    structure: float
+
+    @property
+    def model(self) -> Model:
+        """The fitted network."""
+        return self.descent.point.model
+
+
+def subsample(rows: Rows, size: int, rng: np.random.Generator) -> tuple[Array, Array]:
+    """Random rows, all of them when they are not many more than asked."""
+    if 1.5 * size >= rows.n_rows:
+        return rows.take(np.arange(rows.n_rows))
+    return rows.take(np.sort(rng.choice(rows.n_rows, size=size, replace=False)))
+
+
+def label_rank(Y: Array, known: Array) -> int:
+    """Number of label directions above equal noise in all outputs: minimum description length.
+
+    Wax and Kailath 1985, "Detection of signals by information theoretic criteria". Cannot tell a full-rank signal
+    from one of rank m - 1, as it needs one direction of pure noise; returns at least one.
+    """
+    n, m = Y.shape
+    Q, _ = np.linalg.qr(known)
+    Y = Y - Q @ (Q.T @ Y)
+    values = np.maximum(np.linalg.eigvalsh(Y.T @ Y)[::-1] / n, np.finfo(float).tiny)
+    lengths = []
+    for r in range(m):
+        tail = values[r:]
+        spread = np.log(tail.mean()) - np.log(tail).mean()
+        lengths.append(n * (m - r) * spread + 0.5 * r * (2 * m - r) * np.log(n))
+    return max(1, int(np.argmin(lengths)))
+
+
+def candidate_neurons(sample: Sample, slope: float, rng: np.random.Generator) -> tuple[Array, int]:
+    """Fixed points of ascents (c, d) in weight space: independent ones, then ones that avoid each other."""
+    state = Deflation(sample, slope)
+    k = sample.rank
+    V = random_starts(sample, 0, 4 * k + 10, rng)
+    state.ascend(V)
+    pool = [V]
+    starts = len(V)
+    while state.n_free:
+        V = random_starts(sample, starts, 4, rng)
+        best = V[int(np.argmax(state.ascend(V)[:, 0]))]
+        pool.append(best[None])
+        starts += len(V)
+        a, _, part = state.locate(best)
+        if part == 0:
+            break
+        state.remove(a)
+    W = np.vstack(pool) @ sample.back.T
+    return np.asarray(W / np.linalg.norm(W, axis=1, keepdims=True)), starts
+
+
+def choose_greedily(sample: Sample, known: Array, W: Array, slope: float, k: int) -> Array:
+    """The k candidates that explain the labels best, by orthogonal matching pursuit."""
+    Q, _ = np.linalg.qr(known)
+    F = neuron_functions(sample, W, slope)
+    F = F - Q @ (Q.T @ F)
+    R = sample.Y - Q @ (Q.T @ sample.Y)
+    size = np.linalg.norm(F, axis=0)
+    chosen: list[int] = []
+    for _ in range(min(k, len(W))):
+        norms = np.linalg.norm(F, axis=0)
+        usable = norms > 1e-3 * size
+        if not usable.any():
+            break
+        gains = np.where(usable, np.linalg.norm(F.T @ R, axis=1) / np.where(usable, norms, 1.0), -1.0)
+        best = int(np.argmax(gains))
+        q = F[:, best] / norms[best]
+        F -= np.outer(q, q @ F)
+        R -= np.outer(q, q @ R)
+        chosen.append(best)
+    return W[chosen]
+
+
+def fit_noisy(rows: Rows, kind: ModelClass, k: int | None, rng: np.random.Generator) -> NoisyFit:
+    """Least-squares fit of a network to all rows.
+
+    Parameters
+    ----------
+    rows : Rows
+        Inputs and noisy labels.
+    kind : ModelClass
+        Activation and biases.
+    k : int or None
+        Number of neurons; None: by the rank of the labels and the Bayesian information criterion.
+    rng : numpy.random.Generator
+        Draws sample and starts.
+    """
+    X, Y = subsample(rows, max(_SAMPLE_ROWS, _ROWS_PER_UNKNOWN * max(rows.n_inputs, rows.n_outputs)), rng)
+    known = np.ones((len(X), int(kind.output_bias)))
+    size = k or label_rank(Y, known)
+    W, starts, agreed = _best_start(X, Y, known, kind, size, rng)
+    descent = descend(rows, kind, W)
+    while k is None and size < rows.n_outputs:
+        size += 1
+        W, more, also = _best_start(X, Y, known, kind, size, rng)
+        starts += more
+        trial = descend(rows, kind, W)
+        if information(rows, trial) >= information(rows, descent):
+            break
+        descent, agreed = trial, also
+    structure = residual_structure(X, residuals(X, Y, descent.point.model), kind, rng)
+    return NoisyFit(descent, starts, agreed, structure)
+
+
+def _best_start(
+    X: Array, Y: Array, known: Array, kind: ModelClass, k: int, rng: np.random.Generator
+) -> tuple[Array, int, bool]:
+    """Weights of the lowest loss on the sample, ascents run, and whether two independent attempts agree on it."""
+    sample = draw_sample(X, Y, known, max_rank=k)
+    part = Rows(X, Y)
+    starts = 0
+    losses: list[float] = []
+    best: Descent | None = None
+    while len(losses) < ATTEMPTS:
+        pool, count = candidate_neurons(sample, kind.slope, rng)
+        starts += count
+        trial = descend(part, kind, choose_greedily(sample, known, pool, kind.slope, k))
+        progress.report("fitting noisy labels")
+        losses.append(trial.point.loss)
+        if best is None or trial.point.loss < best.point.loss:
+            best = trial
+        if sum(loss <= best.point.loss * (1 + SAME_LOSS / Y.size) for loss in losses) > 1:
+            return best.point.model.W, starts, True
+    assert best is not None
+    return best.point.model.W, starts, False
+
+
+def n_parameters(rows: Rows, kind: ModelClass, k: int) -> int:
+    """Free parameters of a network of k neurons: the scale of each neuron is not one."""
+    return k * (rows.n_inputs + rows.n_outputs - 1) + rows.n_outputs * kind.output_bias
+
+
+def information(rows: Rows, descent: Descent) -> float:
+    """Bayesian information criterion of a fit with equal noise in all outputs, Gaussian likelihood."""
+    model = descent.point.model
+    return _information(rows, descent.point.loss, n_parameters(rows, model.kind, model.n_neurons))
+
+
+def null_information(rows: Rows, deviation: float) -> float:
+    """The same for constant outputs; `deviation` is the sum of squares of the labels about their mean."""
+    return _information(rows, deviation, rows.n_outputs)
+
+
+def _information(rows: Rows, loss: float, parameters: int) -> float:
+    count = rows.n_rows * rows.n_outputs
+    return float(count * np.log(max(loss, np.finfo(float).tiny) / count) + parameters * np.log(count))
+
+
+def residuals(X: Array, Y: Array, model: Model) -> Array:
+    """Y minus the prediction, on given rows."""
+    T = X @ model.hidden.T
+    return np.asarray(Y - np.where(T > 0, T, model.slopes * T) @ model.outer[:-1] - model.outer[-1])
+
+
+def residual_structure(X: Array, R: Array, kind: ModelClass, rng: np.random.Generator) -> float:
+    """How much better gated inputs correlate with the residual than with the same residual shuffled."""
+    known = np.ones((len(X), 1))
+
+    def strongest(labels: Array) -> float:
+        sample = draw_sample(X, labels, known)
+        if sample.rank == 0:
+            return 0.0
+        return float(Deflation(sample, kind.slope).ascend(random_starts(sample, 0, 8, rng))[:, 0].max())
+
+    shuffled = max(strongest(R[rng.permutation(len(R))]) for _ in range(3))
+    return strongest(R) / shuffled if shuffled else 0.0

@@ -1,7 +1,7 @@
 """The honest rival: a student of exactly the right width, trained by L-BFGS in float64 from several starts.
 
-It has what gradient training can have here: analytic gradients, matrix products, full batches. What it lacks is a
-way out of bad minima, and a certificate.
+It has what gradient training can have here: analytic gradients, matrix products, full batches. What it lacks is
+a way out of bad minima, and a certificate.
 """
 
 from __future__ import annotations
@@ -199,7 +199,7 @@ class _Student:
         return float(np.sqrt(2.0 * self.loss_and_gradient(theta)[0]))
 
     def initial(self, rng: np.random.Generator, least_squares: bool) -> Array:
-        """Draw hidden weights with pre-activations of unit size, and output weights to the scale of the labels.
+        """Draw hidden weights with pre-activations of unit size, and output weights at the scale of Y.
 
         Each neuron's two layers are balanced to equal norms, where L-BFGS converges several times faster than
         from He initialisation.

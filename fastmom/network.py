@@ -182,6 +182,15 @@ class TwoLayerNetwork:
 def load(path: str | os.PathLike[str]) -> TwoLayerNetwork:
     """Read a network that `TwoLayerNetwork.save` wrote.
 
+    Parameters
+    ----------
+    path : path
+
+    Returns
+    -------
+    TwoLayerNetwork
+        Equal to the saved one, bit for bit.
+
     Raises
     ------
     FileNotFoundError

@@ -58,6 +58,10 @@ def random_teacher(
     activation : str or Activation
     rng : None, int or Generator
 
+    Returns
+    -------
+    TwoLayerNetwork
+
     Raises
     ------
     ValueError

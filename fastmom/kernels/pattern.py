@@ -179,6 +179,7 @@ def _correlate(M, n_known, slope, total, U, product, panels, known, W, K, vector
     np.dot(W.T, W, K)
     rho2 = _top_eigenvector(K, a, b)
     if rho2 == 0.0:
+        w[:] = 0.0
         return 0.0
     for i in range(d - 1, -1, -1):
         s = 0.0

@@ -19,6 +19,7 @@ Array = npt.NDArray[np.float64]
 
 _BLOCK_BYTES = 1 << 18  # a block of X stays in a core's L2 beside its temporaries
 _CALL_FLOPS = 2e9  # a call lasts about 0.2 s at most, so Ctrl-C and progress work
+_CALL_BYTES = 1 << 26  # of rows, which may be a converted copy
 _PARTIAL_BYTES = 1 << 22
 
 
@@ -36,7 +37,8 @@ class Rows:
     """Rows of inputs and labels, from arrays or memory maps of any layout and real dtype.
 
     What a row source must offer: `n_rows`, `n_inputs`, `n_outputs`, `chunks` (in order, at multiples of the
-    asked size) and `take`. Rows arrive as C-contiguous float64; only the chunk at hand is ever converted.
+    asked size) and `take`. Rows arrive as C-contiguous float64; only the chunk at hand is ever converted. Chunks are
+    read-only whatever the arrays are: the caller's data cannot change, and kernels compile for one type.
 
     Parameters
     ----------
@@ -58,7 +60,9 @@ class Rows:
         """Yield (first row, X, Y) for consecutive chunks of `size` rows, the last one shorter."""
         for first in range(0, self.n_rows, size):
             rows = slice(first, min(self.n_rows, first + size))
-            yield first, self._inputs(rows), self._labels(rows)
+            X, Y = self._inputs(rows), self._labels(rows)
+            X.flags.writeable = Y.flags.writeable = False
+            yield first, X, Y
 
     def label_chunks(self, size: int) -> Iterator[Array]:
         """Yield Y alone, chunk by chunk."""
@@ -124,7 +128,9 @@ def sum_over_rows(
         The partial sums of all blocks, added in block order.
     """
     size = block_rows(rows.n_inputs)
-    blocks = max(1, min(int(_CALL_FLOPS / (row_flops * size)), _PARTIAL_BYTES // (8 * width)))
+    row_bytes = 8 * (rows.n_inputs + rows.n_outputs + 1)
+    fitting = min(_CALL_FLOPS / (row_flops * size), _CALL_BYTES / (row_bytes * size), _PARTIAL_BYTES / (8 * width))
+    blocks = max(1, int(fitting))
     total = np.zeros(width)
     scratch: Array | None = None
     for first, X, Y in rows.chunks(blocks * size):

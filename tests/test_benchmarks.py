@@ -1,0 +1,64 @@
+"""Every benchmark runs, so that the suite never rots; what it measures is asv's business."""
+
+import importlib
+import inspect
+import itertools
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import benchmarks
+from benchmarks import problems
+
+KINDS = ("time_", "track_", "peakmem_", "mem_")
+
+
+def suites():
+    """Every class with benchmarks, by name."""
+    for path in sorted(Path(benchmarks.__file__).parent.glob("*.py")):
+        module = importlib.import_module(f"benchmarks.{path.stem}" if path.stem != "__init__" else "benchmarks")
+        for name, suite in inspect.getmembers(module, inspect.isclass):
+            if suite.__module__ == module.__name__ and methods(suite):
+                yield f"{path.stem}.{name}", suite
+
+
+def methods(suite):
+    return [name for name, _ in inspect.getmembers(suite, inspect.isfunction) if name.startswith(KINDS)]
+
+
+def combinations(suite):
+    """Parameters as asv combines them: one list, or a list of lists."""
+    params = getattr(suite, "params", [])
+    lists = params if params and isinstance(params[0], list | tuple) else [params] if params else []
+    return list(itertools.product(*lists))
+
+
+@pytest.fixture
+def small(monkeypatch):
+    """One draw of each problem, the large ones made small: enough to see that a benchmark runs."""
+    for group in (problems.EXACT, problems.NOISY):
+        for name, problem in group.items():
+            monkeypatch.setitem(group, name, replace(problem, seeds=1))
+    for name, problem in problems.LARGE.items():
+        monkeypatch.setitem(problems.LARGE, name, replace(problem, n_inputs=20, n_hidden=10, n_outputs=10))
+    rivals = importlib.import_module("benchmarks.rivals")
+    for name in rivals.DRAWS:
+        monkeypatch.setitem(rivals.DRAWS, name, 1)
+
+
+@pytest.mark.parametrize("name", sorted(dict(suites())))
+def test_every_benchmark_runs(name, small):
+    suite = dict(suites())[name]
+    cached = suite().setup_cache() if hasattr(suite, "setup_cache") else None
+    cache = () if cached is None else (cached,)
+    for parameters in combinations(suite):
+        for method in methods(suite):
+            bench = suite()
+            if hasattr(bench, "setup"):
+                bench.setup(*cache, *parameters)
+            measured = getattr(bench, method)(*cache, *parameters)
+            if hasattr(bench, "teardown"):
+                bench.teardown(*cache, *parameters)
+            assert not method.startswith("track_") or math.isfinite(measured), (method, parameters)

@@ -19,6 +19,7 @@ from fastmom.runtime.threads import single_blas_thread
 from fastmom.runtime.validation import as_choice, as_count, as_labels, as_matrix, as_rng, require_finite
 
 STRUCTURE = 1.3  # residuals of a right model stay below one; of a wrong one they grow with n
+CONTRADICTION = 1e-4  # a residual that labels with exact neurons in their span cannot have
 VARIANTS = ("auto", "snap")
 NOISE = ("auto", "none", "gaussian")
 BIAS = {False: (False, False), True: (True, True), "hidden": (True, False), "output": (False, True)}
@@ -65,8 +66,8 @@ def learn_rectified(
     -------
     FitResult
         ``status`` is "recovered" (exact, certified), "least_squares" (noisy labels, optimum reached), or says what
-        failed: "too_few_rows", "too_few_outputs", "rank_deficient", "no_neurons_found", "residual", "misfit",
-        "no_signal", "not_converged". Weight vectors have unit norm, the scale is in A.
+        failed: "too_few_rows", "too_few_outputs", "rank_deficient", "rank_excess", "no_neurons_found", "incomplete",
+        "residual", "misfit", "no_signal", "not_converged". Weight vectors have unit norm, the scale is in A.
 
     Raises
     ------
@@ -198,7 +199,7 @@ def _search_diagnostics(attempt: exact.Attempt) -> dict[str, Any]:
         "steps_per_start": found.steps / max(1, found.starts) if found else 0.0,
         "rounds": attempt.rounds,
         "sample_rows": attempt.sample_rows,
-        "neurons_found": len(found.directions) if found else 0,
+        "neurons_found": attempt.n_found,
         "best_correlation": found.best if found else 0.0,
     }
 
@@ -235,7 +236,6 @@ def _recovered(attempt: exact.Attempt, kind: ModelClass, timings: dict[str, floa
 def _not_recovered(attempt: exact.Attempt, rows: Rows, kind: ModelClass, timings: dict[str, float]) -> _Outcome:
     """Which assumption of the exact route failed."""
     m, r = rows.n_outputs, attempt.rank
-    n_found = len(attempt.found.directions) if attempt.found else 0
     hint = "" if kind.hidden_bias and kind.output_bias else " (or biases that `bias` does not allow)"
     if attempt.failure == "rank":
         status = "rank_excess"
@@ -246,13 +246,13 @@ def _not_recovered(attempt: exact.Attempt, rows: Rows, kind: ModelClass, timings
     elif r < min(m, kind.n_hidden or m):
         status = "rank_deficient"
         message = (
-            f"the labels are exact but have rank {r} only, and {n_found} neurons lie in their span: "
+            f"the labels are exact but have rank {r} only, and {attempt.n_found} neurons lie in their span: "
             f"the network has more neurons than its labels have rank, or is not of this class{hint}"
         )
     else:
         status = "no_neurons_found"
         message = (
-            f"{n_found} of {r} neurons found in {attempt.starts} starts: noisy labels, fewer outputs than neurons, "
+            f"{attempt.n_found} of {r} neurons found in {attempt.starts} starts: noisy labels, fewer outputs than neurons, "
             f"too few rows, or not a network of {kind.activation} neurons{hint}"
         )
     outcome = _failure(status, message, timings)
@@ -287,6 +287,12 @@ def _least_squares(
         message = (
             f"the best fit of {k} {model.kind.activation} neurons leaves residuals that still depend on the inputs: "
             f"the network is of another kind, has more neurons{hint}, or the labels are too noisy for these rows"
+        )
+    elif attempt.n_found and check.residual > CONTRADICTION:
+        status = "incomplete"
+        message = (
+            f"{attempt.n_found} neurons fit the labels exactly, so these are not noisy, but the others were not found: "
+            "more rows, or rows on which the missing neurons are active, would help"
         )
     elif not (fit.agreed and descent.converged):
         status = "not_converged"

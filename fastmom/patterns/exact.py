@@ -61,6 +61,11 @@ class Attempt:
     sample_rows: int = 0
     sample: Sample | None = None
 
+    @property
+    def n_found(self) -> int:
+        """Neurons, and linear functions, that the last search found in the label space."""
+        return 0 if self.found is None else len(self.found.directions)
+
 
 def recover_exactly(
     rows: Rows, kind: ModelClass, scale: LabelScale, rng: np.random.Generator, *, persistent: bool
@@ -125,8 +130,10 @@ class _WorstRows:
     def __call__(self, first: int, values: Array) -> None:
         indices = np.concatenate([self.indices, first + np.arange(len(values))])
         values = np.concatenate([self._values, values])
-        kept = np.sort(np.argsort(-values, kind="stable")[: self.count])
-        self.indices, self._values = indices[kept], values[kept]
+        if len(values) > self.count:
+            kept = np.sort(np.argpartition(-values, self.count)[: self.count])
+            indices, values = indices[kept], values[kept]
+        self.indices, self._values = indices, values
 
 
 def _known_functions(X: Array, kind: ModelClass, linear: Array) -> Array:

@@ -19,7 +19,7 @@ Array = npt.NDArray[np.float64]
 
 ATTEMPTS = 6  # independent starts at most, until two reach the same optimum
 SAME_LOSS = 10.0  # label variances by which the losses of one optimum differ on their way through the patterns
-_SAMPLE_ROWS = 4000
+_SAMPLE_ROWS = 4000  # rows at least for the starts and for the normal matrix
 _ROWS_PER_UNKNOWN = 40
 
 
@@ -80,12 +80,12 @@ def candidate_neurons(sample: Sample, slope: float, rng: np.random.Generator) ->
     """Fixed points of ascents (c, d) in weight space: independent ones, then ones that avoid each other."""
     state = Deflation(sample, slope)
     k = sample.rank
-    V = random_starts(sample, 0, 4 * k + 10, rng)
+    V = random_starts(sample, 0, 2 * k + 10, rng)
     state.ascend(V)
     pool = [V]
     starts = len(V)
     while state.n_free:
-        V = random_starts(sample, starts, 4, rng)
+        V = random_starts(sample, starts, 2, rng)
         best = V[int(np.argmax(state.ascend(V)[:, 0]))]
         pool.append(best[None])
         starts += len(V)
@@ -135,14 +135,15 @@ def fit_noisy(rows: Rows, kind: ModelClass, k: int | None, rng: np.random.Genera
     """
     X, Y = subsample(rows, max(_SAMPLE_ROWS, _ROWS_PER_UNKNOWN * max(rows.n_inputs, rows.n_outputs)), rng)
     known = np.ones((len(X), int(kind.output_bias)))
-    size = k or label_rank(Y, known)
+    metric = Rows(X, Y) if 2 * len(X) < rows.n_rows else rows
+    size = k or max(1, label_rank(Y, known) - 1)  # the rank may be one too many: start below it
     W, starts, agreed = _best_start(X, Y, known, kind, size, rng)
-    descent = descend(rows, kind, W)
+    descent = descend(rows, kind, W, metric=metric)
     while k is None and size < rows.n_outputs:
         size += 1
         W, more, also = _best_start(X, Y, known, kind, size, rng)
         starts += more
-        trial = descend(rows, kind, W)
+        trial = descend(rows, kind, W, metric=metric)
         if information(rows, trial) >= information(rows, descent):
             break
         descent, agreed = trial, also
@@ -162,7 +163,7 @@ def _best_start(
     while len(losses) < ATTEMPTS:
         pool, count = candidate_neurons(sample, kind.slope, rng)
         starts += count
-        trial = descend(part, kind, choose_greedily(sample, known, pool, kind.slope, k))
+        trial = descend(part, kind, choose_greedily(sample, known, pool, kind.slope, k), settled=1.0)
         progress.report("fitting noisy labels")
         losses.append(trial.point.loss)
         if best is None or trial.point.loss < best.point.loss:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import functools
+import os
 import threading
 from collections.abc import Callable, Iterator
 
@@ -41,6 +42,9 @@ def _controls() -> list[tuple[Callable[[], int], Callable[[int], None]]]:
 _lock = threading.Lock()
 _depth = 0
 _previous: list[int] = []
+
+if hasattr(os, "register_at_fork"):  # a child must not inherit a lock that another thread held
+    os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
 
 
 @contextlib.contextmanager

@@ -41,10 +41,13 @@ class KernelCache(FunctionCache):
 
     def load_overload(self, sig, target_context):
         try:
-            return super().load_overload(sig, target_context)
+            found = super().load_overload(sig, target_context)
         except Exception:  # a truncated pickle can raise anything
             self._forget()
             return None
+        if found is not None and tuple(found.signature.args) != tuple(sig):
+            return None  # two processes filled an empty cache at once, and one took the other's file name
+        return found
 
     def save_overload(self, sig, data):
         for _ in range(2):

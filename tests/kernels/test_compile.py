@@ -248,6 +248,20 @@ def test_the_package_heals_a_cache_that_is_damaged_everywhere(run_python, tmp_pa
     assert [loaded for _, loaded in found] == [0, 1] * 2
 
 
+def test_code_for_other_types_is_not_run(tiny, tmp_path):
+    kernels = load(tiny)
+    kernels.square(3), kernels.square(0.5)
+    one, other = files(tmp_path / "cache", ".nbc")  # as two processes leave them that start at once
+    content = one.read_bytes()
+    one.write_bytes(other.read_bytes())
+    other.write_bytes(content)
+    for _ in range(2):
+        again = load(tiny)
+        assert [again.square(3), again.square(0.5)] == [9, 0.25]
+        assert isinstance(again.square(3), int)
+    assert hits(again.square) == 2
+
+
 def test_a_cache_that_cannot_be_written_is_done_without(tiny, tmp_path, monkeypatch):
     def full(self, path):
         raise OSError(28, "No space left on device")

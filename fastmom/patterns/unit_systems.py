@@ -21,6 +21,7 @@ Array = npt.NDArray[np.float64]
 
 WELL_POSED = 1e-5  # relative pivot above which a Cholesky factor is accurate enough
 SPANNED = 1e-9  # relative singular value of active rows below which they do not see a direction
+BOUNDARY = 1e-9  # x.w relative to |x| |w| below which a row lies on a neuron's boundary
 _BATCH = 16  # neurons whose Grams are held at once
 
 
@@ -175,15 +176,22 @@ def _correlations(gram: Array, cross: Array) -> Array:
 
 
 def _free_directions(sample: Sample, w: Array, gram: Array, slope: float) -> Array:
-    """Weight directions on which the neuron's function does not depend, beyond those no row spans."""
+    """Weight directions on which the neuron's function does not depend, beyond those no row spans.
+
+    A row on the boundary to round-off shows only that the neuron is not active there: it determines nothing.
+    """
     none = np.empty((0, sample.X.shape[1]))
     if slope:
         return none  # every row sees the neuron
+    u = sample.forward @ w
+    size = np.linalg.norm(sample.inputs, axis=1) * np.linalg.norm(u)
+    t = sample.inputs @ u
+    active = t > BOUNDARY * size
     factor, failed = scipy.linalg.lapack.dpotrf(gram, lower=0)
-    if not failed and np.diag(factor).min() > WELL_POSED * np.diag(factor).max():
+    well_posed = not failed and np.diag(factor).min() > WELL_POSED * np.diag(factor).max()
+    if well_posed and np.count_nonzero(active) == np.count_nonzero(t > 0):
         return none
-    active = sample.inputs[sample.X @ w > 0]
-    _, s, vt = scipy.linalg.svd(active, full_matrices=True, check_finite=False)
+    _, s, vt = scipy.linalg.svd(sample.inputs[active], full_matrices=True, check_finite=False)
     rank = int(np.count_nonzero(s > SPANNED * s[0])) if len(s) else 0
     if rank == len(vt):
         return none

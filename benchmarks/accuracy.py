@@ -74,27 +74,39 @@ class Noisy:
         return float(np.mean(ratios)) if ratios else np.nan
 
 
-def _wrong_data():
-    """Samples that no network of the class explains, or too few of them."""
-    rng = np.random.default_rng(0)
-    teacher = fm.random_teacher(20, 10, 10, rng=rng)
-    X, Y = fm.make_samples(teacher, 400, rng=rng)
-    mixing = rng.standard_normal((10, 6))
-    return {
-        "labels of deficient rank": (X, Y @ mixing @ rng.standard_normal((6, 10))),
-        "fewer than 2d rows": (X[:38], Y[:38]),
-        "random labels": (X, rng.standard_normal(Y.shape)),
-        "tanh network": (X, np.tanh(X @ teacher.W.T) @ teacher.A.T),
-    }
+def _deficient(rng, teacher, X, Y):
+    return X, Y @ rng.standard_normal((10, 6)) @ rng.standard_normal((6, 10))
+
+
+def _few_rows(rng, teacher, X, Y):
+    return X[:38], Y[:38]
+
+
+def _random_labels(rng, teacher, X, Y):
+    return X, rng.standard_normal(Y.shape)
+
+
+def _tanh(rng, teacher, X, Y):
+    return X, np.tanh(X @ teacher.W.T) @ teacher.A.T
+
+
+WRONG = {
+    "labels of deficient rank": _deficient,
+    "fewer than 2d rows": _few_rows,
+    "random labels": _random_labels,
+    "tanh network": _tanh,
+}
 
 
 class Wrong:
     """Data without a network in it: nothing is called recovered."""
 
-    params: ClassVar = list(_wrong_data())
+    params: ClassVar = list(WRONG)
     param_names: ClassVar = ["data"]
 
     def track_false_successes(self, name):
-        X, Y = _wrong_data()[name]
+        rng = np.random.default_rng(0)
+        teacher = fm.random_teacher(20, 10, 10, rng=rng)
+        X, Y = WRONG[name](rng, teacher, *fm.make_samples(teacher, 400, rng=rng))
         result = fm.learn(X, Y, rng=1)
         return int(result.success) + int(bool(result.certificate))

@@ -1,7 +1,6 @@
 """The Cramer-Rao bound: the smallest squared error of the hidden weights that any unbiased learner can have."""
 
 import numpy as np
-from scipy.linalg import null_space
 
 
 def bound(teacher, X, sigma):
@@ -17,7 +16,8 @@ def bound(teacher, X, sigma):
     values = gates * (X @ V.T)
     hidden = np.empty((n, m, k, d - 1))
     for i in range(k):
-        moves = gates[:, i, np.newaxis] * (X @ null_space(V[i : i + 1]))
+        tangent = np.linalg.qr(np.column_stack([V[i], np.eye(d)]))[0][:, 1:]
+        moves = gates[:, i, np.newaxis] * (X @ tangent)
         hidden[:, :, i] = A[:, i, np.newaxis] * moves[:, np.newaxis]
     output = np.einsum("ji,lq->jlqi", values, np.eye(m))
     J = np.concatenate([hidden.reshape(n * m, -1), output.reshape(n * m, -1)], axis=1)

@@ -1,6 +1,7 @@
 """The problems that everything is measured on, by name."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -60,21 +61,19 @@ EXACT = {
         20, 10, 10, 400, seeds=10, teacher={"kind": "conditioned", "condition": 100.0}
     ),
     "50-20-25, n=500, biases": Problem(50, 20, 25, 500, bias=True, seeds=10),
-    **{f"30-15-15, n=360, {law}": Problem(30, 15, 15, 360, law=law, seeds=20) for law in LAWS},
+    **{f"30-15-15, n=360, {law}": Problem(30, 15, 15, 360, law=law, seeds=10) for law in LAWS},
 }
 LARGE = {
     "100-50-50, n=1e5": Problem(100, 50, 50, 100_000),
     "200-100-100, n=2e4": Problem(200, 100, 100, 20_000),
 }
 NOISY = {
-    f"20-8-10, n=2000, noise {noise}": Problem(20, 8, 10, 2000, noise=noise, seeds=20) for noise in (0.01, 0.1, 0.3)
+    f"20-8-10, n=2000, noise {noise}": Problem(20, 8, 10, 2000, noise=noise, seeds=8) for noise in (0.01, 0.1, 0.3)
 }
 
 
 def trained(name):
     """A network trained on real data that ships with the package, and 1000 Gaussian rows of it."""
-    from pathlib import Path
-
     teacher = fm.load(Path(fm.__file__).parent / "data" / f"trained_{name}.npz")
     X, Y = fm.make_samples(teacher, 1000, rng=7)
     return teacher, X, Y

@@ -1,0 +1,102 @@
+"""A line on a terminal while work lasts, wiped when it ends; nothing anywhere else."""
+
+import os
+import pty
+from types import SimpleNamespace
+
+import pytest
+
+from fastmom.runtime import progress
+from fastmom.runtime.progress import on_terminal, report
+
+WIPE = "\r\x1b[2K"
+
+
+class Clock:
+    """Time that passes when told."""
+
+    def __init__(self, monkeypatch):
+        self.now = 100.0
+        monkeypatch.setattr(progress, "time", self)
+
+    def monotonic(self):
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    return Clock(monkeypatch)
+
+
+@pytest.fixture
+def terminal(monkeypatch):
+    """Stderr as a pseudo-terminal; calling it returns what was shown since."""
+    outer, inner = pty.openpty()
+    os.set_blocking(outer, False)
+
+    def shown():
+        try:
+            return os.read(outer, 10_000).decode()
+        except BlockingIOError:
+            return ""
+
+    with os.fdopen(inner, "w") as stream:
+        monkeypatch.setattr(progress, "sys", SimpleNamespace(stderr=stream))
+        yield shown
+    os.close(outer)
+
+
+def test_a_line_appears_when_work_lasts_and_is_wiped_at_the_end(clock, terminal):
+    with on_terminal():
+        clock.now += 2
+        report("verifying", 30, 100)
+        assert terminal() == f"{WIPE}verifying 30%  2 s"
+        clock.now += 1
+        report("searching")
+        assert terminal() == f"{WIPE}searching  3 s"
+    assert terminal() == WIPE
+
+
+def test_short_work_shows_nothing(clock, terminal):
+    with on_terminal():
+        clock.now += 0.9
+        report("verifying", 1, 2)
+    assert terminal() == ""
+
+
+def test_the_line_is_redrawn_a_few_times_a_second_at_most(clock, terminal):
+    with on_terminal():
+        clock.now += 2
+        for done in range(1000):
+            clock.now += 0.001
+            report("verifying", done, 1000)
+        assert terminal().count(WIPE) == 5
+
+
+def test_an_error_wipes_the_line(clock, terminal):
+    with pytest.raises(KeyboardInterrupt), on_terminal():
+        clock.now += 2
+        report("verifying", 1, 2)
+        raise KeyboardInterrupt
+    assert terminal().endswith(WIPE)
+
+
+def test_without_a_terminal_nothing_is_shown(clock, capsys):
+    with on_terminal():
+        clock.now += 100
+        report("verifying", 1, 2)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_library_call_shows_nothing_on_a_terminal(clock, terminal):
+    clock.now += 100
+    report("verifying", 1, 2)
+    assert terminal() == ""
+
+
+def test_after_the_work_reports_show_nothing(clock, terminal):
+    with on_terminal():
+        pass
+    clock.now += 100
+    report("verifying", 1, 2)
+    assert terminal() == ""

@@ -187,15 +187,7 @@ class FitResult:
             name: getattr(self, name)
             for name in ("success", "status", "message", "method", "variant", "n_hidden", "seed")
         }
-        summary["network"] = None if net is None else {
-            "n_inputs": net.n_inputs,
-            "n_hidden": net.n_hidden,
-            "n_outputs": net.n_outputs,
-            "activation": str(net.activation),
-            "hidden_bias": net.hidden_bias is not None,
-            "output_bias": net.output_bias is not None,
-            "linear": net.linear is not None,
-        }
+        summary["network"] = None if net is None else _network_summary(net)
         summary["certificate"] = None if certificate is None else _certificate_summary(certificate)
         summary["diagnostics"], summary["timings"] = self.diagnostics, self.timings
         return cast(dict[str, Any], _jsonable(summary))
@@ -245,6 +237,18 @@ def _timing_text(timings: dict[str, float]) -> str:
     total = timings.get("total", sum(stages.values()))
     parts = ", ".join(f"{name} {seconds:.2g} s" for name, seconds in stages.items())
     return f"{total:.2g} s ({parts})" if parts else f"{total:.2g} s"
+
+
+def _network_summary(network: TwoLayerNetwork) -> dict[str, Any]:
+    return {
+        "n_inputs": network.n_inputs,
+        "n_hidden": network.n_hidden,
+        "n_outputs": network.n_outputs,
+        "activation": str(network.activation),
+        "hidden_bias": network.hidden_bias is not None,
+        "output_bias": network.output_bias is not None,
+        "linear": network.linear is not None,
+    }
 
 
 def _certificate_summary(certificate: Certificate) -> dict[str, Any]:

@@ -187,9 +187,7 @@ def make_samples(
     return X, Y
 
 
-def _hidden_weights(
-    kind: str, k: int, d: int, condition: float | None, angle: float | None, rng: Generator
-) -> Array:
+def _hidden_weights(kind: str, k: int, d: int, condition: float | None, angle: float | None, rng: Generator) -> Array:
     if condition is not None and kind != "conditioned":
         raise ValueError(f"condition: only kind='conditioned' has one, got kind={kind!r}")
     if angle is not None and kind not in _ANGLES:

@@ -36,8 +36,10 @@ def rows(n=50, d=6, seed=1):
 
 def formula(net, X):
     outputs = net.activation(X @ net.W.T + (0 if net.hidden_bias is None else net.hidden_bias)) @ net.A.T
-    return outputs + (net.output_bias if net.output_bias is not None else 0) + (
-        X @ net.linear.T if net.linear is not None else 0
+    return (
+        outputs
+        + (net.output_bias if net.output_bias is not None else 0)
+        + (X @ net.linear.T if net.linear is not None else 0)
     )
 
 

@@ -252,8 +252,8 @@ def _not_recovered(attempt: exact.Attempt, rows: Rows, kind: ModelClass, timings
     else:
         status = "no_neurons_found"
         message = (
-            f"{attempt.n_found} of {r} neurons found in {attempt.starts} starts: noisy labels, fewer outputs than neurons, "
-            f"too few rows, or not a network of {kind.activation} neurons{hint}"
+            f"{attempt.n_found} of {r} neurons found in {attempt.starts} starts: noisy labels, fewer outputs than "
+            f"neurons, too few rows, or not a network of {kind.activation} neurons{hint}"
         )
     outcome = _failure(status, message, timings)
     outcome.diagnostics = _search_diagnostics(attempt)
@@ -291,7 +291,7 @@ def _least_squares(
     elif attempt.n_found and check.residual > CONTRADICTION:
         status = "incomplete"
         message = (
-            f"{attempt.n_found} neurons fit the labels exactly, so these are not noisy, but the others were not found: "
+            f"{attempt.n_found} neurons fit the labels exactly, so there is no noise, but the others were not found: "
             "more rows, or rows on which the missing neurons are active, would help"
         )
     elif not (fit.agreed and descent.converged):

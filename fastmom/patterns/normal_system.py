@@ -73,9 +73,13 @@ class Factored:
 
 
 class ByProducts:
-    """Products with the normal matrix, never formed; conjugate gradients preconditioned by its diagonal blocks."""
+    """Products with the normal matrix, never formed; conjugate gradients preconditioned by its diagonal blocks.
 
-    def __init__(self, rows: Rows, model: Model) -> None:
+    Solves to the relative residual `tolerance`, loosely by default, as the outer iteration corrects itself.
+    """
+
+    def __init__(self, rows: Rows, model: Model, tolerance: float = 1e-3) -> None:
+        self._tolerance = tolerance
         self._X, _ = rows.take(np.arange(rows.n_rows))
         self._W = model.W
         k, d = self._W.shape
@@ -100,7 +104,7 @@ class ByProducts:
         return np.asarray((self._gates * V).T @ self._X + held[:, None] * self._W)
 
     def solve(self, right: Array, damping: float) -> Array | None:
-        """See `NormalSystem.solve`; to a relative residual of 1e-3, as the outer iteration corrects itself."""
+        """See `NormalSystem.solve`."""
         shape = right.shape
         diagonal = np.einsum("iaa->ia", self._blocks)
         raised = (damping + 1e-13) * np.maximum(diagonal, _FLOOR * diagonal.max())
@@ -118,7 +122,7 @@ class ByProducts:
         solution, _ = scipy.sparse.linalg.cg(
             scipy.sparse.linalg.LinearOperator((size, size), matvec=product, dtype=np.float64),
             right.reshape(-1),
-            rtol=1e-3,
+            rtol=self._tolerance,
             maxiter=200,
             M=scipy.sparse.linalg.LinearOperator((size, size), matvec=precondition, dtype=np.float64),
         )

@@ -76,7 +76,7 @@ def _compiled(function, **options):
 
 def block(function):
     """Compile a serial function over one block of rows; callable from other kernels, releases the GIL."""
-    return _compiled(function)
+    return _compiled(function, no_cpython_wrapper=True, no_cfunc_wrapper=True)
 
 
 def _twin(function):

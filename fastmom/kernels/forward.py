@@ -51,7 +51,8 @@ def _residual_block(X, Y, hidden, outer, slopes, scratch, row_values, sums):
     R = _part(scratch, 2 * h * k, h, m)
     _activate(X, hidden, slopes, H, gates)
     _residual(H, Y, outer, R)
-    sums[:] = 0.0
+    for j in range(sums.shape[0]):
+        sums[j] = 0.0
     for i in range(h):
         row = 0.0
         for j in range(m):
@@ -95,8 +96,10 @@ def _label_moments_block(X, Y, hidden, outer, slopes, scratch, row_values, sums)
     gates = _part(scratch, h * k, h, k)
     F = _part(scratch, 2 * h * k, h, k + 1)
     _activate(X, hidden, slopes, H, gates)
-    F[:, :k] = H
-    F[:, k] = 1.0
+    for i in range(h):
+        for j in range(k):
+            F[i, j] = H[i, j]
+        F[i, k] = 1.0
     np.dot(F.T, F, _part(sums, 0, k + 1, k + 1))
     np.dot(F.T, Y, _part(sums, (k + 1) * (k + 1), k + 1, m))
 

@@ -23,7 +23,9 @@ def _gram_of_rows(X, rows, scratch, out):
     d = X.shape[1]
     buffer = scratch[: GATHER * d].reshape(GATHER, d)
     product = scratch[GATHER * d : GATHER * d + d * d].reshape(d, d)
-    out[:] = 0.0
+    for a in range(d):
+        for b in range(d):
+            out[a, b] = 0.0
     for first in range(0, rows.shape[0], GATHER):
         h = min(GATHER, rows.shape[0] - first)
         for i in range(h):

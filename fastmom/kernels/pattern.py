@@ -13,14 +13,31 @@ GATHER = 128  # rows gathered before a matrix product: the buffer stays in L2
 PANEL = 24  # columns eliminated between two matrix products of the factorisation
 RIDGE = 1e-13  # relative to the mean diagonal: least norm in directions that the gated rows do not see
 NEAR_NEURON = 0.99  # rho^2 above which the correlation must be resolved exactly
+SQUARINGS = 26  # tells eigenvalues apart that differ by a part in ten million
 MAX_STEPS = 60
 STALL = 8  # steps without a new best correlation: the ascent cycles
 
 
 def ascent_scratch(n_starts: int, n: int, d: int, r: int) -> tuple[np.ndarray, np.ndarray]:
     """Work space of `snap_ascents` and `gated_grams`: floats and gates, a row for each start."""
-    floats = 3 * d * (d + r) + GATHER * (2 * d + r) + PANEL * (2 * d + r) + r * r + d * r + d + 2 * r
+    floats = 3 * d * (d + r) + GATHER * (2 * d + r) + PANEL * (2 * d + r) + 3 * r * r + d * r + d + 2 * r
     return np.empty((n_starts, floats)), np.empty((n_starts, n), dtype=np.uint8)
+
+
+@block
+def _clear(M, gate):
+    """Zero both, by loops: assignment to a slice takes seconds to compile."""
+    for i in range(M.shape[0]):
+        for j in range(M.shape[1]):
+            M[i, j] = 0.0
+    for i in range(gate.shape[0]):
+        gate[i] = 0
+
+
+@block
+def _transposed_product(A, B, out):
+    """out = A^T B. The only matrix product of this file: every further one would cost compile time."""
+    np.dot(A.T, B, out)
 
 
 @block
@@ -64,7 +81,7 @@ def _add_rows(XZ, gate, mark, inputs, stacked, product, M):
                 inputs[filled, a] = XZ[i, a]
             filled += 1
         if filled == GATHER or (i == n and filled > 0):
-            np.dot(inputs[:filled].T, stacked[:filled], product)
+            _transposed_product(inputs[:filled], stacked[:filled], product)
             for a in range(d):
                 for b in range(width):
                     M[a, b] += product[a, b] if mark == 2 else -product[a, b]
@@ -90,7 +107,8 @@ def _eliminate(U, panel_left, panel_right, product):
         for i in range(p0, p1):
             pivot = U[i, i]
             if pivot <= 0.0:
-                U[i, i:] = 0.0
+                for b in range(i, width):
+                    U[i, b] = 0.0
                 continue
             scale = 1.0 / np.sqrt(pivot)
             for b in range(i, width):
@@ -109,21 +127,18 @@ def _eliminate(U, panel_left, panel_right, product):
                 for b in range(d - p1):
                     left[i, b] = U[p0 + i, p1 + b]
             update = product.reshape(-1)[: (d - p1) * (width - p1)].reshape(d - p1, width - p1)
-            np.dot(left.T, right, update)
+            _transposed_product(left, right, update)
             for i in range(d - p1):
                 for b in range(i, width - p1):
                     U[p1 + i, p1 + b] -= update[i, b]
 
 
 @block
-def _top_eigenvector(K, a, b):
-    """Largest eigenvalue of the positive semidefinite K (q, q), its vector in place of the guess a.
-
-    Power iteration; two neurons with almost the same active rows leave almost no gap: then all of K.
-    """
+def _iterate(K, a, b, steps):
+    """Power iteration of K (q, q) on a, in place; returns the eigenvalue and whether a has settled."""
     q = K.shape[0]
     value = 0.0
-    for _ in range(200):
+    for _ in range(steps):
         norm = 0.0
         for i in range(q):
             s = 0.0
@@ -131,26 +146,46 @@ def _top_eigenvector(K, a, b):
                 s += K[i, j] * a[j]
             b[i] = s
             norm += s * s
-        norm = np.sqrt(norm)
-        if norm == 0.0:
-            return 0.0
+        value = np.sqrt(norm)
+        if value == 0.0:
+            return 0.0, True
         change = 0.0
         for i in range(q):
-            s = b[i] / norm
+            s = b[i] / value
             change = max(change, abs(s - a[i]))
             a[i] = s
-        value = norm
         if change < 1e-12:
-            return value
-    if value > NEAR_NEURON:
-        values, vectors = np.linalg.eigh(K)
-        value = values[q - 1]
-        a[:] = vectors[:, q - 1]
-    return value
+            return value, True
+    return value, False
 
 
 @block
-def _correlate(M, n_known, slope, total, U, product, panels, known, W, K, vectors):
+def _top_eigenvector(K, power, square, a, b):
+    """Largest eigenvalue of the positive semidefinite K (q, q), its vector in place of the guess a.
+
+    Two neurons with almost the same active rows leave almost no gap: then a high power of K, by squaring.
+    """
+    value, settled = _iterate(K, a, b, 200)
+    if settled or value < NEAR_NEURON:
+        return value
+    q = K.shape[0]
+    for i in range(q):
+        for j in range(q):
+            power[i, j] = K[i, j]
+    for _ in range(SQUARINGS):
+        _transposed_product(power, power, square)  # power is symmetric
+        trace = 0.0
+        for i in range(q):
+            trace += square[i, i]
+        for i in range(q):
+            for j in range(q):
+                power[i, j] = square[i, j] / trace
+    _iterate(power, a, b, 20)
+    return _iterate(K, a, b, 1)[0]
+
+
+@block
+def _correlate(M, n_known, slope, total, U, product, panels, known, W, grams, vectors):
     """Top canonical correlation of the gated inputs with the label space, both without the known functions.
 
     M (d, d + r) gated Gram, label columns ordered known first. Writes the direction into vectors[:d], its label
@@ -164,13 +199,13 @@ def _correlate(M, n_known, slope, total, U, product, panels, known, W, K, vector
         for j in range(d):
             U[i, j] = (1.0 - slope * slope) * M[i, j] + slope * slope * total[i, j]
         for j in range(n_known):
-            known[i * n_known + j] = (1.0 - slope) * M[i, d + j] + slope * total[i, d + j]
+            known[j * d + i] = (1.0 - slope) * M[i, d + j] + slope * total[i, d + j]
         for j in range(q):
             U[i, d + j] = (1.0 - slope) * M[i, d + n_known + j] + slope * total[i, d + n_known + j]
     if n_known > 0:
-        B = known[: d * n_known].reshape(d, n_known)
+        B = known[: d * n_known].reshape(n_known, d)
         square = product.reshape(-1)[: d * d].reshape(d, d)
-        np.dot(B, B.T, square)
+        _transposed_product(B, B, square)
         for i in range(d):
             for j in range(d):
                 U[i, j] -= square[i, j]
@@ -184,11 +219,9 @@ def _correlate(M, n_known, slope, total, U, product, panels, known, W, K, vector
     for i in range(d):
         for j in range(q):
             W[i, j] = U[i, d + j]
-    np.dot(W.T, W, K)
-    rho2 = _top_eigenvector(K, a, b)
-    if rho2 == 0.0:
-        w[:] = 0.0
-        return 0.0
+    K = grams[:q]
+    _transposed_product(W, W, K)
+    rho2 = _top_eigenvector(K, grams[q : 2 * q], grams[2 * q :], a, b)
     for i in range(d - 1, -1, -1):
         s = 0.0
         if U[i, i] > 0.0:
@@ -213,7 +246,7 @@ def _ascend(XZ, n_known, slope, total, v, gate, scratch):
     U, at = _carve(scratch, at, d, d + q)
     inputs, at = _carve(scratch, at, GATHER, d)
     stacked, at = _carve(scratch, at, GATHER, width)
-    K, at = _carve(scratch, at, q, q)
+    grams, at = _carve(scratch, at, 3 * q, q)
     W, at = _carve(scratch, at, d, q)
     panels = scratch[at : at + PANEL * (2 * d + r)]
     at += PANEL * (2 * d + r)
@@ -221,9 +254,9 @@ def _ascend(XZ, n_known, slope, total, v, gate, scratch):
     at += d * n_known
     vectors = scratch[at : at + d + 2 * q]
     w = vectors[:d]
-    M[:] = 0.0
-    gate[:] = 0
-    vectors[d:] = 1.0 / np.sqrt(q)
+    _clear(M, gate)
+    for i in range(d, d + q):
+        vectors[i] = 1.0 / np.sqrt(q)
     rho2 = 0.0
     best = 0.0
     best_step = 0
@@ -231,7 +264,7 @@ def _ascend(XZ, n_known, slope, total, v, gate, scratch):
         if (_move_gate(XZ, v, gate) == 0 and step > 0) or step > best_step + STALL:
             return rho2, step
         _update_gram(XZ, gate, inputs, stacked, product, M)
-        rho2 = _correlate(M, n_known, slope, total, U, product, panels, known, W, K, vectors)
+        rho2 = _correlate(M, n_known, slope, total, U, product, panels, known, W, grams, vectors)
         if rho2 > best * (1.0 + 1e-12):
             best = rho2
             best_step = step
@@ -266,7 +299,6 @@ def gated_grams(XZ, V, gates, scratch, out):
         product, at = _carve(scratch[i], 0, d, width)
         inputs, at = _carve(scratch[i], at, GATHER, d)
         stacked, at = _carve(scratch[i], at, GATHER, width)
-        gates[i, :] = 0
-        out[i] = 0.0
+        _clear(out[i], gates[i])
         _move_gate(XZ, V[i], gates[i])
         _add_rows(XZ, gates[i], 2, inputs, stacked, product, out[i])

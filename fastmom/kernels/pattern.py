@@ -36,7 +36,7 @@ def _clear(M, gate):
 
 @block
 def _transposed_product(A, B, out):
-    """out = A^T B. The only matrix product of this file: every further one would cost compile time."""
+    """Write A^T B into out. The only matrix product of this file: every further one would cost compile time."""
     np.dot(A.T, B, out)
 
 

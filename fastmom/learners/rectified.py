@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 
 from fastmom.activations import Activation, resolve
 from fastmom.patterns import exact, noisy
-from fastmom.patterns.certificate import reproduces
-from fastmom.patterns.model import LabelScale, Model, ModelClass, label_scale, verify
+from fastmom.patterns.model import LabelScale, ModelClass, label_scale
 from fastmom.patterns.sample import input_rank
-from fastmom.result import Certificate, FitResult, Unidentified
+from fastmom.patterns.verdict import Outcome, failure, least_squares, not_recovered, recovered
+from fastmom.result import FitResult
 from fastmom.runtime.passes import Rows
 from fastmom.runtime.threads import single_blas_thread
 from fastmom.runtime.validation import as_choice, as_count, as_labels, as_matrix, as_rng, require_finite
 
-STRUCTURE = 1.15  # a right model stays below 1.06 in trials, most wrong ones grow with n from 1.3 at 7 rows an input
-CONTRADICTION = 1e-4  # a residual that labels with exact neurons in their span cannot have
 VARIANTS = ("auto", "snap")
 NOISE = ("auto", "none", "gaussian")
 BIAS = {False: (False, False), True: (True, True), "hidden": (True, False), "output": (False, True)}
@@ -110,23 +107,6 @@ def learn_rectified(
     )
 
 
-@dataclass
-class _Outcome:
-    """What a route returns, before it becomes a FitResult."""
-
-    status: str
-    message: str
-    success: bool
-    model: Model | None
-    certificate: Certificate | None
-    diagnostics: dict[str, Any]
-    timings: dict[str, float]
-
-    @property
-    def network(self) -> Any:
-        return None if self.model is None else self.model.network()
-
-
 def _problem(X: Any, Y: Any, n_hidden: Any, bias: Any, activation: Any) -> tuple[Rows, ModelClass]:
     """Validated rows and model class."""
     X = as_matrix(X, "X")
@@ -140,12 +120,12 @@ def _problem(X: Any, Y: Any, n_hidden: Any, bias: Any, activation: Any) -> tuple
     return Rows(X, Y, ones=hidden_bias), ModelClass(resolve(activation), hidden_bias, output_bias, k)
 
 
-def _recover(rows: Rows, kind: ModelClass, noise: str, rng: np.random.Generator) -> _Outcome:
+def _recover(rows: Rows, kind: ModelClass, noise: str, rng: np.random.Generator) -> Outcome:
     """Refuse what cannot work, then the exact route, then least squares."""
     scale = label_scale(rows)
     refusal = _refusal(rows, kind, scale)
     if refusal is not None:
-        return _failure(*refusal)
+        return failure(*refusal)
     timings: dict[str, float] = {}
     attempt = exact.Attempt(failure="skipped")
     if noise != "gaussian":
@@ -153,16 +133,16 @@ def _recover(rows: Rows, kind: ModelClass, noise: str, rng: np.random.Generator)
         attempt = exact.recover_exactly(rows, kind, scale, rng, persistent=noise == "none")
         timings["exact"] = time.perf_counter() - started
         if attempt.model is not None and attempt.certificate is not None:
-            return _recovered(attempt, kind, timings)
+            return recovered(attempt, kind, timings)
         deficient = attempt.failure != "rank" and attempt.rank < min(rows.n_outputs, kind.n_hidden or rows.n_outputs)
         if noise == "none" or deficient:
-            return _not_recovered(attempt, rows, kind, timings)
+            return not_recovered(attempt, rows, kind, timings)
     if rows.n_rows * rows.n_outputs < 1.2 * noisy.n_parameters(rows, kind, kind.n_hidden or 1):
-        return _failure("too_few_rows", "fewer labels than a least-squares fit has parameters", timings)
+        return failure("too_few_rows", "fewer labels than a least-squares fit has parameters", timings)
     started = time.perf_counter()
     fit = noisy.fit_noisy(rows, kind, kind.n_hidden, rng)
     timings["least_squares"] = time.perf_counter() - started
-    return _least_squares(fit, attempt, rows, scale, timings)
+    return least_squares(fit, attempt, rows, scale, timings)
 
 
 def _refusal(rows: Rows, kind: ModelClass, scale: LabelScale) -> tuple[str, str] | None:
@@ -185,127 +165,3 @@ def _refusal(rows: Rows, kind: ModelClass, scale: LabelScale) -> tuple[str, str]
     if scale.deviation.sum() <= 1e-28 * rows.n_rows * scale.largest_row:
         return "no_signal", "the labels are constant: there is no network to recover"
     return None
-
-
-def _failure(status: str, message: str, timings: dict[str, float] | None = None) -> _Outcome:
-    return _Outcome(status, message, False, None, None, {}, timings or {})
-
-
-def _search_diagnostics(attempt: exact.Attempt) -> dict[str, Any]:
-    found = attempt.found
-    return {
-        "rank": attempt.rank,
-        "starts": attempt.starts,
-        "steps_per_start": found.steps / max(1, found.starts) if found else 0.0,
-        "rounds": attempt.rounds,
-        "sample_rows": attempt.sample_rows,
-        "neurons_found": attempt.n_found,
-        "best_correlation": found.best if found else 0.0,
-    }
-
-
-def _recovered(attempt: exact.Attempt, kind: ModelClass, timings: dict[str, float]) -> _Outcome:
-    """Outcome of a successful exact route."""
-    model, certificate = attempt.model, attempt.certificate
-    assert model is not None and certificate is not None
-    k, asked = model.n_neurons, kind.n_hidden
-    message = f"recovered {k} neurons exactly"
-    n_linear = len(model.hidden) - k
-    if asked is not None and k + n_linear < asked:
-        what = (
-            f"n_hidden={asked} was asked, but the labels show {k + n_linear} neurons: the others are inactive on "
-            "every row, parallel to another, or without output weight"
-        )
-        missing = Unidentified(None, what)
-        certificate = Certificate(**{**vars(certificate), "unidentified": (*certificate.unidentified, missing)})
-        message += "; " + what
-    if certificate.unidentified:
-        message += "; the rows leave something undetermined, see certificate.unidentified"
-    success = certificate.certified
-    return _Outcome(
-        "recovered" if success else "uncertified",
-        message if success else f"labels reproduced, but {certificate.reason}",
-        success,
-        model,
-        certificate,
-        _search_diagnostics(attempt),
-        timings,
-    )
-
-
-def _not_recovered(attempt: exact.Attempt, rows: Rows, kind: ModelClass, timings: dict[str, float]) -> _Outcome:
-    """Which assumption of the exact route failed."""
-    m, r = rows.n_outputs, attempt.rank
-    hint = "" if kind.hidden_bias and kind.output_bias else " (or biases that `bias` does not allow)"
-    if attempt.failure == "rank":
-        status = "rank_excess"
-        message = f"the labels have rank {r} > n_hidden={kind.n_hidden}: noise, or more neurons{hint}"
-    elif attempt.failure == "residual":
-        status = "residual"
-        message = f"the neurons found leave a relative residual of {attempt.residual:.1e}: the labels are not exact"
-    elif r < min(m, kind.n_hidden or m):
-        status = "rank_deficient"
-        message = (
-            f"the labels are exact but have rank {r} only, and {attempt.n_found} neurons lie in their span: "
-            f"the network has more neurons than its labels have rank, or is not of this class{hint}"
-        )
-    else:
-        status = "no_neurons_found"
-        message = (
-            f"{attempt.n_found} of {r} neurons found in {attempt.starts} starts: noisy labels, fewer outputs than "
-            f"neurons, too few rows, or not a network of {kind.activation} neurons{hint}"
-        )
-    outcome = _failure(status, message, timings)
-    outcome.diagnostics = _search_diagnostics(attempt)
-    return outcome
-
-
-def _least_squares(
-    fit: noisy.NoisyFit, attempt: exact.Attempt, rows: Rows, scale: LabelScale, timings: dict[str, float]
-) -> _Outcome:
-    """Outcome of the noisy route: an optimum of a model that fits, or what is wrong with it."""
-    model, descent = fit.model, fit.descent
-    started = time.perf_counter()
-    check = verify(rows, model, scale)
-    timings["verify"] = time.perf_counter() - started
-    k = model.n_neurons
-    freedom = rows.n_rows * rows.n_outputs - noisy.n_parameters(rows, model.kind, k)
-    noise_std = float(np.sqrt(check.sum_of_squares / freedom)) if freedom > 0 else np.inf
-    diagnostics = _search_diagnostics(attempt) | {
-        "starts": attempt.starts + fit.starts,
-        "noise_std": noise_std,
-        "structure": fit.structure,
-        "iterations": descent.iterations,
-    }
-    signal = noisy.information(rows, descent) < noisy.null_information(rows, float(scale.deviation.sum()))
-    full = model.kind.hidden_bias and model.kind.output_bias
-    hint = "" if full else ", has biases that `bias` does not allow"
-    if not signal:
-        status, message = "no_signal", "the labels do not depend on the inputs beyond chance"
-    elif fit.structure > STRUCTURE and not reproduces(check):
-        status = "misfit"
-        message = (
-            f"the best fit of {k} {model.kind.activation} neurons leaves residuals that still depend on the inputs: "
-            f"the network is of another kind, has more neurons{hint}, or the labels are too noisy for these rows"
-        )
-    elif attempt.n_found and check.residual > CONTRADICTION:
-        status = "incomplete"
-        message = (
-            f"{attempt.n_found} neurons fit the labels exactly, so there is no noise, but the others were not found: "
-            "more rows, or rows on which the missing neurons are active, would help"
-        )
-    elif not (fit.agreed and descent.converged):
-        status = "not_converged"
-        message = f"no two of {noisy.ATTEMPTS} starts reached the same optimum: too few rows for this noise"
-    else:
-        status = "least_squares"
-        message = f"least-squares optimum of {k} neurons; noise of standard deviation {noise_std:.2g}: no certificate"
-    certificate = Certificate(
-        certified=False,
-        residual=check.residual,
-        n_rows=rows.n_rows,
-        activity=check.activity,
-        rank=attempt.rank,
-        reason="only exact labels can be certified" if status == "least_squares" else message,
-    )
-    return _Outcome(status, message, status == "least_squares", model, certificate, diagnostics, timings)

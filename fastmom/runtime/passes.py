@@ -129,8 +129,9 @@ def sum_over_rows(
     """
     size = block_rows(rows.n_inputs)
     row_bytes = 8 * (rows.n_inputs + rows.n_outputs + 1)
-    fitting = min(_CALL_FLOPS / (row_flops * size), _CALL_BYTES / (row_bytes * size), _PARTIAL_BYTES / (8 * width))
-    blocks = max(1, int(fitting))
+    by_time = _CALL_FLOPS / (max(1.0, row_flops) * size)  # a network without neurons costs nothing
+    by_memory = min(_CALL_BYTES / (row_bytes * size), _PARTIAL_BYTES / (8 * width))
+    blocks = max(1, int(min(by_time, by_memory)))
     total = np.zeros(width)
     scratch: Array | None = None
     for first, X, Y in rows.chunks(blocks * size):

@@ -113,7 +113,7 @@ def read_npz(path: Path, *, kind: str, version: int = 1) -> tuple[dict[str, Any]
 @contextlib.contextmanager
 def opened(path: Path, magic: bytes, expected: str) -> Iterator[BinaryIO]:
     """Open a file whose first bytes say that it is of the expected format."""
-    with open(path, "rb") as stream:
+    with open(file_name(path), "rb") as stream:
         start = stream.read(len(magic))
         if start != magic:
             found = f"starts with {start!r}" if start else "is empty"
@@ -154,6 +154,17 @@ def _checked_header(path: Path, text: Array, kind: str, version: int) -> dict[st
     if found > version:
         raise refusal(path, f"is of version {found}, newer than the known {version}; upgrade {_FORMAT}")
     return header
+
+
+def file_name(path: Path) -> str:
+    """Return the path as text; a number would open, and close, a file descriptor."""
+    try:
+        name = os.fsdecode(path)
+    except TypeError:
+        raise TypeError(f"path: expected the name of a file, got {type(path).__name__}") from None
+    if "\0" in name:
+        raise ValueError(f"path: {name!r} holds a zero byte, which no file name can; pass another")
+    return name
 
 
 def refusal(path: Path, problem: str) -> ValueError:
@@ -197,7 +208,7 @@ def require_plain(name: str, array: Array) -> None:
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
     """Write to a temporary file in the same folder, which takes the path's place once it is on the disk."""
-    target = os.path.realpath(path)
+    target = os.path.realpath(file_name(path))
     temporary = os.path.join(os.path.dirname(target), f".{secrets.token_hex(8)}.tmp")
     try:
         with open(temporary, "xb") as stream:

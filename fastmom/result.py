@@ -60,7 +60,7 @@ class Certificate:
     certified : bool
         The network reproduces the labels to round-off and every neuron passed its own test.
     residual : float
-        RMS of the residual over all rows, relative to the RMS of the labels.
+        RMS of the residual over all rows, relative to the RMS of the labels about their mean.
     n_rows : int
         How many rows were checked.
     activity : ndarray (k,)
@@ -70,7 +70,8 @@ class Certificate:
     rank : int
         Dimension of the label space, the number of neurons the labels show.
     unidentified : tuple of Unidentified
-        What the rows leave undetermined; empty means that the network is the only one.
+        What the rows leave undetermined; empty means that no other network of as many neurons was found to fit:
+        with rows in general position there is none.
     reason : str
         Why it is certified or not.
 

@@ -42,24 +42,52 @@ def _part(flat, start, rows, columns):
 
 
 @block
+def _reach(hidden, outer):
+    """Bound on the norm of an output for inputs of norm one: sum over neurons of |w| |a|; and |output bias|."""
+    total = 0.0
+    for j in range(hidden.shape[1]):
+        w = 0.0
+        for i in range(hidden.shape[0]):
+            w += hidden[i, j] * hidden[i, j]
+        a = 0.0
+        for i in range(outer.shape[1]):
+            a += outer[j, i] * outer[j, i]
+        total += np.sqrt(w) * np.sqrt(a)
+    constant = 0.0
+    for i in range(outer.shape[1]):
+        constant += outer[outer.shape[0] - 1, i] ** 2
+    return total, np.sqrt(constant)
+
+
+@block
 def _residual_block(X, Y, hidden, outer, slopes, scratch, row_values, sums):
-    """Sums: squared residual of each output (m), active rows of each neuron (k)."""
+    """Sums: squared residual of each output (m), active rows of each neuron (k).
+
+    Row values: squared residual over the square of |y| + |c| + |x| sum_j |w_j| |a_j|, what its round-off scales with.
+    """
     h, m = Y.shape
-    k = hidden.shape[1]
+    d, k = hidden.shape
     H = _part(scratch, 0, h, k)
     gates = _part(scratch, h * k, h, k)
     R = _part(scratch, 2 * h * k, h, m)
     _activate(X, hidden, slopes, H, gates)
     _residual(H, Y, outer, R)
+    reach, constant = _reach(hidden, outer)
     for j in range(sums.shape[0]):
         sums[j] = 0.0
     for i in range(h):
         row = 0.0
+        label = 0.0
         for j in range(m):
             square = R[i, j] * R[i, j]
             sums[j] += square
             row += square
-        row_values[i] = row
+            label += Y[i, j] * Y[i, j]
+        size = 0.0
+        for a in range(d):
+            size += X[i, a] * X[i, a]
+        unit = np.sqrt(label) + constant + reach * np.sqrt(size)
+        row_values[i] = 0.0 if unit == 0.0 else row / (unit * unit)
         for j in range(k):
             if H[i, j] > 0:
                 sums[m + j] += 1.0

@@ -15,7 +15,15 @@ from fastmom.patterns.verdict import Outcome, failure, least_squares, not_recove
 from fastmom.result import FitResult
 from fastmom.runtime.passes import Rows
 from fastmom.runtime.threads import single_blas_thread
-from fastmom.runtime.validation import as_choice, as_count, as_labels, as_matrix, as_rng, require_finite
+from fastmom.runtime.validation import (
+    as_choice,
+    as_count,
+    as_labels,
+    as_matrix,
+    as_rng,
+    require_finite,
+    require_visible,
+)
 
 VARIANTS = ("auto", "snap")
 NOISE = ("auto", "none", "gaussian")
@@ -88,6 +96,7 @@ def learn_rectified(
     as_choice(variant, "variant", VARIANTS)
     as_choice(noise, "noise", NOISE)
     generator, seed = as_rng(rng)
+    generator = generator.spawn(1)[0]  # never the stream that drew a teacher from the same seed
     rows, kind = _problem(X, Y, n_hidden, bias, activation)
     started = time.perf_counter()
     with single_blas_thread():
@@ -111,8 +120,9 @@ def _problem(X: Any, Y: Any, n_hidden: Any, bias: Any, activation: Any) -> tuple
     """Validated rows and model class."""
     X = as_matrix(X, "X")
     Y = as_labels(Y, X.shape[0])
-    require_finite(X, "X")
-    require_finite(Y, "Y")
+    for array, name in ((X, "X"), (Y, "Y")):
+        require_finite(array, name)
+        require_visible(array, name)
     if not isinstance(bias, bool | str) or bias not in BIAS:
         raise ValueError(f"bias: expected False, True, 'hidden' or 'output', got {bias!r}")
     hidden_bias, output_bias = BIAS[bias]
@@ -134,11 +144,12 @@ def _recover(rows: Rows, kind: ModelClass, noise: str, rng: np.random.Generator)
         timings["exact"] = time.perf_counter() - started
         if attempt.model is not None and attempt.certificate is not None:
             return recovered(attempt, kind, timings)
-        deficient = attempt.failure != "rank" and attempt.rank < min(rows.n_outputs, kind.n_hidden or rows.n_outputs)
+        searched = attempt.failure in ("no_neurons", "incomplete")
+        deficient = searched and attempt.rank < min(rows.n_outputs, kind.n_hidden or rows.n_outputs)
         if noise == "none" or deficient:
             return not_recovered(attempt, rows, kind, timings)
-    if rows.n_rows * rows.n_outputs < 1.2 * noisy.n_parameters(rows, kind, kind.n_hidden or 1):
-        return failure("too_few_rows", "fewer labels than a least-squares fit has parameters", timings)
+    if rows.n_rows * rows.n_outputs < 2.0 * noisy.n_parameters(rows, kind, kind.n_hidden or 1):
+        return failure("too_few_rows", "fewer than two labels for each parameter of a least-squares fit", timings)
     started = time.perf_counter()
     fit = noisy.fit_noisy(rows, kind, kind.n_hidden, rng)
     timings["least_squares"] = time.perf_counter() - started
@@ -162,6 +173,13 @@ def _refusal(rows: Rows, kind: ModelClass, scale: LabelScale) -> tuple[str, str]
                 f"{n} rows for inputs of {d} dimensions (hidden bias included): a neuron is active on about half of "
                 f"the rows and needs more than {d} of them, so take at least {3 * d}",
             )
-    if scale.deviation.sum() <= 1e-28 * rows.n_rows * scale.largest_row:
+    spread, offset = scale.spread, scale.offset
+    if spread == 0:
         return "no_signal", "the labels are constant: there is no network to recover"
+    if spread < 1e-11 * offset:
+        return (
+            "no_signal",
+            f"the labels vary by {spread:.1e} about an offset of {offset:.1e}, too little for their precision: "
+            "subtract the offset where they are made",
+        )
     return None

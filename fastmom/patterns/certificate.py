@@ -6,18 +6,23 @@ from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
+import scipy.optimize
 
 from fastmom.patterns.model import Model, Verification
 from fastmom.patterns.sample import Sample
-from fastmom.patterns.unit_systems import UnitTest
+from fastmom.patterns.snap import CORRELATION, Deflation, random_starts
+from fastmom.patterns.unit_systems import UnitTest, neuron_functions
 from fastmom.result import Certificate, Unidentified
 from fastmom.runtime.passes import Rows
 
 Array = npt.NDArray[np.float64]
 
-EXACT = 1e-10  # relative RMS residual of every output over all rows
-EXACT_ROW = 1e-9  # largest residual of one row, relative to the largest label
+EXACT = 1e-11  # relative RMS residual of every output over all rows
+EXACT_ROW = 1e-10  # largest residual of one row, relative to its label and what the weights make of its inputs
 NEURON = 1e-9  # 1 - correlation of a neuron with the label space
+RESOLVED = 1e-12  # residual above which what it hides is worth a word
+FEW_ROWS = 6  # distinct rows for each input and neuron; with more, other patterns do not fit by chance
+SAME_FUNCTION = 1e-9  # distance of normalised functions
 RIVAL = 1e-10  # 1 - correlation of the next function with the same active rows
 
 
@@ -80,15 +85,71 @@ def _unidentified(
         elif len(test.free):
             what = f"its {active} active rows leave {len(test.free)} weight directions free"
             records.append(Unidentified(i, what, test.free))
+        elif test.n_edge:
+            what = f"{test.n_edge} rows lie on its boundary: with some of them active, other weights might fit"
+            records.append(Unidentified(i, what))
     absent = absent_directions(sample)
     if len(absent):
         what = f"the inputs span only {sample.X.shape[1] - len(absent)} of {sample.X.shape[1]} dimensions"
         records.append(Unidentified(None, what, absent))
+    records.extend(_mirrored(model, sample))
+    if check.residual > RESOLVED:
+        records.append(Unidentified(None, f"effects below {check.residual:.0e} of the labels are not excluded"))
+    n_other = other_neurons(sample, model)
+    if n_other:
+        what = f"{n_other} other neuron(s) lie in the label space: some could stand in for the ones returned"
+        records.append(Unidentified(None, what))
     n_linear = len(model.hidden) - model.n_neurons
     if n_linear:
         what = f"{n_linear} neuron(s) active on every row: only their sum is determined, returned as `linear`"
         records.append(Unidentified(None, what))
     return records
+
+
+def _mirrored(model: Model, sample: Sample) -> list[Unidentified]:
+    """Opposite pairs that a neuron active on every row could replace: f(t) and f(-t) against f(t) and t + c."""
+    W = sample.forward @ model.W.T
+    W = W / np.linalg.norm(W, axis=0)
+    pairs = np.argwhere(np.triu(W.T @ W < -1 + 1e-12, 1))
+    if not len(pairs) or not (len(model.hidden) > model.n_neurons or _positive_function_exists(sample)):
+        return []
+    what = "opposite to neuron {}: one of the two and a neuron active on every row would do as well"
+    return [Unidentified(int(i), what.format(j)) for pair in pairs for i, j in (pair, pair[::-1])]
+
+
+def _positive_function_exists(sample: Sample) -> bool:
+    """Whether some linear function of the inputs is positive on every row: a linear programme."""
+    X = sample.inputs / np.linalg.norm(sample.inputs, axis=1, keepdims=True).clip(min=np.finfo(float).tiny)
+    n, e = X.shape
+    found = scipy.optimize.linprog(
+        np.append(np.zeros(e), -1.0),
+        A_ub=np.column_stack([-X, np.ones(n)]),
+        b_ub=np.zeros(n),
+        bounds=[(-1, 1)] * e + [(None, 1)],
+    )
+    return bool(found.status != 0 or -found.fun > 1e-9)
+
+
+def other_neurons(sample: Sample, model: Model) -> int:
+    """How many functions of single neurons in the label space are not the model's, as far as a search shows.
+
+    With few distinct rows, networks of other patterns can fit as well; with many they cannot, and nothing is searched.
+    """
+    k, slope = model.n_neurons, model.kind.slope
+    distinct = len(np.unique(sample.X, axis=0))
+    if k == 0 or distinct > FEW_ROWS * (sample.X.shape[1] + k):
+        return 0
+    state = Deflation(sample, slope)
+    V = random_starts(sample, 0, 2 * k + 20, np.random.default_rng(0))
+    outcome = state.ascend(V)
+    functions = neuron_functions(sample, np.vstack([model.W, V @ sample.back.T]), slope)
+    functions = functions / np.linalg.norm(functions, axis=0).clip(min=np.finfo(float).tiny)
+    known = list(functions[:, :k].T)
+    for v, function, rho2 in zip(V, functions[:, k:].T, outcome[:, 0], strict=True):
+        is_neuron = 1.0 - rho2 < CORRELATION and state.locate(v)[1] < SAME_FUNCTION
+        if is_neuron and all(np.linalg.norm(function - other) > 1e3 * SAME_FUNCTION for other in known):
+            known.append(function)
+    return len(known) - k
 
 
 def absent_directions(sample: Sample) -> Array:
@@ -111,8 +172,7 @@ def deciding_rows(rows: Rows, model: Model, sample: Sample, doubtful: list[int])
     absent = absent_directions(sample)
     scores: list[Callable[[Array], Array]] = []
     if len(absent):
-        scale = np.sqrt(np.mean(sample.X**2)) or 1.0
-        scores.append(lambda X: np.linalg.norm(X @ absent.T, axis=1) - 1e-9 * scale)
+        scores.append(lambda X: np.linalg.norm(X @ absent.T, axis=1) - 1e-9 * np.linalg.norm(X, axis=1))
     for i in doubtful:
         w = model.W[i]
         scores.append(lambda X, w=w: X @ w)  # type: ignore[misc]

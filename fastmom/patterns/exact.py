@@ -10,9 +10,9 @@ import numpy.typing as npt
 from fastmom.patterns import certificate as claims
 from fastmom.patterns.gauss_newton import descend
 from fastmom.patterns.model import LabelScale, Model, ModelClass, Verification, verify
-from fastmom.patterns.sample import Sample, draw_sample
+from fastmom.patterns.sample import Sample, balance, draw_sample
 from fastmom.patterns.snap import CORRELATION, Deflation, Found, find_neurons
-from fastmom.patterns.unit_systems import examine_neurons, newton_finish
+from fastmom.patterns.unit_systems import examine_neurons, neuron_functions, newton_finish
 from fastmom.result import Certificate
 from fastmom.runtime.passes import Rows
 
@@ -136,27 +136,30 @@ class _WorstRows:
         self.indices, self._values = indices, values
 
 
-def _known_functions(X: Array, kind: ModelClass, linear: Array) -> Array:
+def _known_functions(X: Array, ones: Array, kind: ModelClass, linear: Array) -> Array:
     """Functions known to be in the label space, as columns: linear ones first, the constant last."""
-    constant = np.ones((len(X), int(kind.output_bias)))
-    return np.hstack([X @ linear.T, constant])
+    return np.hstack([X @ linear.T, ones[:, None][:, : int(kind.output_bias)]])
+
+
+def _sample(rows: Rows, kind: ModelClass, chosen: Indices, linear: Array) -> Sample:
+    """The chosen rows, balanced, with the known functions in front of their label space."""
+    X, Y, ones = balance(*rows.take(chosen))
+    return draw_sample(X, Y, _known_functions(X, ones, kind, linear), ones=ones)
 
 
 def _from_sample(
     rows: Rows, kind: ModelClass, chosen: Indices, rng: np.random.Generator, attempt: Attempt
 ) -> Model | None:
     """SNAP and finish on the chosen rows; None, with the failure noted, if neurons are missing."""
-    X, Y = rows.take(chosen)
-    linear = np.empty((0, X.shape[1]))
-    sample = draw_sample(X, Y, _known_functions(X, kind, linear))
-    attempt.sample_rows, attempt.rank = len(X), sample.rank
+    sample = _sample(rows, kind, chosen, np.empty((0, rows.n_inputs)))
+    attempt.sample_rows, attempt.rank = len(chosen), sample.rank
     attempt.sample = sample
     if kind.n_hidden is not None and sample.rank > kind.n_hidden:
         attempt.failure = "rank"
         return None
     linear = linear_functions(sample, kind.slope)
     if len(linear):
-        sample = draw_sample(X, Y, _known_functions(X, kind, linear))
+        sample = _sample(rows, kind, chosen, linear)
     found = find_neurons(sample, kind.slope, rng, patience=20 + 4 * sample.rank)
     attempt.found = found
     attempt.starts += found.starts
@@ -175,13 +178,20 @@ def _finish(sample: Sample, W: Array, linear: Array, kind: ModelClass) -> Model:
     Splitting the residual over the neurons costs digits when the output weights are ill-conditioned: then a joint
     step wins them back, if its system is small.
     """
-    fit = newton_finish(sample, _known_functions(sample.X, kind, linear), W, kind.slope)
+    fit = newton_finish(sample, _known_functions(sample.X, sample.ones, kind, linear), W, kind.slope)
     outer = fit.outer if kind.output_bias else np.vstack([fit.outer, np.zeros(sample.Y.shape[1])])
     model = Model(np.vstack([fit.W, linear]), outer, len(fit.W), kind)
     if fit.residual < FINISHED or len(linear) or fit.W.size > MAX_JOINT:
         return model
-    joint = descend(Rows(sample.X, sample.Y), kind, fit.W, max_iterations=2, damping=0.0).point
-    return joint.model if joint.loss < (fit.residual * np.linalg.norm(sample.Y)) ** 2 else model
+    rows = Rows(sample.X / sample.ones[:, None], sample.Y / sample.ones[:, None])
+    joint = descend(rows, kind, fit.W, max_iterations=2, damping=0.0).point.model
+    return joint if _loss(sample, joint) < fit.residual else model
+
+
+def _loss(sample: Sample, model: Model) -> float:
+    """Residual norm on the sample relative to the norm of the labels."""
+    F = np.hstack([neuron_functions(sample, model.W, model.kind.slope), sample.ones[:, None]])
+    return float(np.linalg.norm(F @ model.outer - sample.Y) / np.linalg.norm(sample.Y))
 
 
 def linear_functions(sample: Sample, slope: float) -> Array:
@@ -200,11 +210,11 @@ def linear_functions(sample: Sample, slope: float) -> Array:
 
 def _split_linear(sample: Sample, W: Array, linear: Array, kind: ModelClass) -> tuple[Array, Array]:
     """Take opposite pairs out of the linear functions: relu(t) and relu(-t) are two neurons, t no third one."""
-    if not len(linear) or kind.slope:
+    if not len(linear):
         return W, linear
     span = sample.inputs @ (sample.forward @ linear.T)
     if kind.output_bias:
-        span = np.hstack([span, np.ones((len(span), 1))])
+        span = np.column_stack([span, sample.ones])
     extra: list[Array] = []
     for w in W:
         t = sample.X @ w
@@ -216,7 +226,7 @@ def _split_linear(sample: Sample, W: Array, linear: Array, kind: ModelClass) -> 
     pairs = np.array(extra)
     functions = sample.X @ pairs.T
     if kind.output_bias:
-        functions = np.hstack([functions, np.ones((len(functions), 1))])
+        functions = np.column_stack([functions, sample.ones])
     q, _ = np.linalg.qr(functions)
     rest = sample.X @ linear.T
     rest -= q @ (q.T @ rest)
@@ -230,7 +240,7 @@ def _settle(
     """Test every neuron; where the sample leaves one undetermined, add the rows that could decide and refine."""
     linear = model.hidden[model.n_neurons :]
     for _ in range(4):
-        known = _known_functions(sample.X, model.kind, linear)
+        known = _known_functions(sample.X, sample.ones, model.kind, linear)
         tests = examine_neurons(sample, known, model.W, model.kind.slope)
         doubtful = claims.in_doubt(tests)
         absent = sample.inputs.shape[1] < rows.n_inputs
@@ -240,8 +250,7 @@ def _settle(
         if len(enlarged) == len(chosen):
             break
         chosen = enlarged
-        X, Y = rows.take(chosen)
-        sample = draw_sample(X, Y, _known_functions(X, model.kind, linear))
+        sample = _sample(rows, model.kind, chosen, linear)
         model = _finish(sample, model.W, linear, model.kind)
         check = verify(rows, model, scale)
     return model, claims.certify(rows, model, check, sample, tests)

@@ -97,7 +97,7 @@ class Model:
             W[:, :d],
             A,
             hidden_bias=W[:, d] if biased else None,
-            output_bias=output_bias if self.kind.output_bias else None,
+            output_bias=output_bias if self.kind.output_bias or (biased and linear is not None) else None,
             linear=linear,
             activation=self.kind.activation,
         )
@@ -114,7 +114,8 @@ class Verification:
     worst_output : float
         The same for the output where it is largest.
     worst_row : float
-        Largest residual norm of a row, relative to the largest label norm of a row.
+        Largest residual norm of a row, relative to the norm of its label plus what the network's weights could
+        make of its inputs: the unit of its round-off.
     activity : ndarray (k,)
         Rows on which each neuron is active.
     sum_of_squares : float
@@ -130,26 +131,42 @@ class Verification:
 
 @dataclass(frozen=True)
 class LabelScale:
-    """Size of the labels: mean (m,), squared deviations from it (m,), largest squared norm of a row."""
+    """Size of the labels.
+
+    Attributes
+    ----------
+    mean, deviation : ndarray (m,)
+        Mean of every output, and its sum of squared deviations from it.
+    n_rows : int
+        How many rows.
+    """
 
     mean: Array
     deviation: Array
-    largest_row: float
+    n_rows: int
+
+    @property
+    def spread(self) -> float:
+        """RMS of the labels about their mean."""
+        return float(np.sqrt(self.deviation.sum() / self.n_rows))
+
+    @property
+    def offset(self) -> float:
+        """Norm of the mean."""
+        return float(np.linalg.norm(self.mean))
 
 
 def label_scale(rows: Rows) -> LabelScale:
     """Mean and deviation of every output over all rows, in two passes."""
     total = np.zeros(rows.n_outputs)
-    largest = 0.0
     for Y in rows.label_chunks(1 << 16):
         total += Y.sum(axis=0)
-        largest = max(largest, float(np.einsum("ij,ij->i", Y, Y).max()))
     mean = total / rows.n_rows
     deviation = np.zeros(rows.n_outputs)
     for Y in rows.label_chunks(1 << 16):
         Y = Y - mean
         deviation += np.einsum("ij,ij->j", Y, Y)
-    return LabelScale(mean, deviation, largest)
+    return LabelScale(mean, deviation, rows.n_rows)
 
 
 def verify(
@@ -157,7 +174,7 @@ def verify(
 ) -> Verification:
     """Residual over all rows and active rows of every neuron, in one fused pass.
 
-    `visit` receives (first row, squared residual norms) chunk by chunk.
+    `visit` receives (first row, squared residual norms relative to the row's own size) chunk by chunk.
     """
     u, m = len(model.hidden), rows.n_outputs
     largest = 0.0
@@ -184,7 +201,7 @@ def verify(
     return Verification(
         residual=float(np.sqrt(_ratio(sums[:m].sum(), total))),
         worst_output=float(np.sqrt(max(_ratio(s, t) for s, t in zip(sums[:m], own, strict=True)))),
-        worst_row=float(np.sqrt(_ratio(largest, scale.largest_row))),
+        worst_row=float(np.sqrt(largest)),
         activity=np.rint(sums[m : m + model.n_neurons]).astype(np.int64),
         sum_of_squares=float(sums[:m].sum()),
     )

@@ -58,11 +58,14 @@ class Factored:
             at = slice(i * d, (i + 1) * d)
             N[at, at] += max(diagonal[at].mean(), np.finfo(float).tiny) * np.outer(w, w) / (w @ w)
         self._shape = k, d
-        self._scale = np.sqrt(np.maximum(np.diag(N), _FLOOR * np.diag(N).max()))
-        self._matrix = N / np.outer(self._scale, self._scale)
+        largest = diagonal.max()  # round-off alone where every direction is a matter of scale
+        self._scale = np.sqrt(np.maximum(np.diag(N), _FLOOR * largest)) if largest > 0 else None
+        self._matrix = N if self._scale is None else N / np.outer(self._scale, self._scale)
 
     def solve(self, right: Array, damping: float) -> Array | None:
         """See `NormalSystem.solve`."""
+        if self._scale is None:
+            return None
         system = self._matrix.copy()
         system[np.diag_indices_from(system)] += damping + 1e-13
         factor, failed = scipy.linalg.lapack.dpotrf(system, lower=0, overwrite_a=1)

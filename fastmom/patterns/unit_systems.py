@@ -140,22 +140,42 @@ class UnitTest:
         The next correlation: one if another function of the same pattern lies in the label space.
     free : ndarray (q, d)
         Orthonormal weight directions that its active rows do not span.
+    n_edge : int
+        Rows on its boundary to round-off: with them active, other weights might fit.
     """
 
     correlation: float
     rival: float
     free: Array
+    n_edge: int
 
 
 def examine_neurons(sample: Sample, known: Array, W: Array, slope: float) -> list[UnitTest]:
-    """Test every neuron of the network with hidden weights W (k, d) on the sample."""
+    """Test every neuron of the network with hidden weights W (k, d) on the sample.
+
+    A row on a neuron's boundary to round-off shows only that the neuron is not active there: it determines nothing.
+    """
     _, Q = fit_outputs(sample, known, W, slope)
+    size = np.linalg.norm(sample.inputs, axis=1)
     tests = []
     for i, gram, cross in gated_grams(sample, W, Q, slope):
-        free = _free_directions(sample, W[i], gram, slope)
+        u = sample.forward @ W[i]
+        t = sample.inputs @ u
+        margin = BOUNDARY * size * np.linalg.norm(u)
+        edge = (np.abs(t) <= margin) & (size > 0)
+        if slope == 0 and edge.any():
+            gram, cross = _masked(sample, Q, t > margin)
         values = _correlations(gram, cross)
-        tests.append(UnitTest(float(values[-1]), float(values[-2]) if len(values) > 1 else 0.0, free))
+        rival = float(values[-2]) if len(values) > 1 else 0.0
+        free = np.empty((0, W.shape[1])) if slope else _free_directions(sample, t > margin, gram)
+        tests.append(UnitTest(float(values[-1]), rival, free, int(np.count_nonzero(edge))))
     return tests
+
+
+def _masked(sample: Sample, Q: Array, active: npt.NDArray[np.bool_]) -> tuple[Array, Array]:
+    """Gated Gram and label moments over the given rows."""
+    D = sample.inputs[active]
+    return D.T @ D, D.T @ Q[active]
 
 
 def _correlations(gram: Array, cross: Array) -> Array:
@@ -175,24 +195,13 @@ def _correlations(gram: Array, cross: Array) -> Array:
     return np.sqrt(np.clip(squares, 0.0, 1.0))
 
 
-def _free_directions(sample: Sample, w: Array, gram: Array, slope: float) -> Array:
-    """Weight directions on which the neuron's function does not depend, beyond those no row spans.
-
-    A row on the boundary to round-off shows only that the neuron is not active there: it determines nothing.
-    """
-    none = np.empty((0, sample.X.shape[1]))
-    if slope:
-        return none  # every row sees the neuron
-    u = sample.forward @ w
-    size = np.linalg.norm(sample.inputs, axis=1) * np.linalg.norm(u)
-    t = sample.inputs @ u
-    active = t > BOUNDARY * size
+def _free_directions(sample: Sample, active: npt.NDArray[np.bool_], gram: Array) -> Array:
+    """Weight directions that the active rows do not span, beyond those no row spans."""
     factor, failed = scipy.linalg.lapack.dpotrf(gram, lower=0)
-    well_posed = not failed and np.diag(factor).min() > WELL_POSED * np.diag(factor).max()
-    if well_posed and np.count_nonzero(active) == np.count_nonzero(t > 0):
-        return none
+    if not failed and np.diag(factor).min() > WELL_POSED * np.diag(factor).max():
+        return np.empty((0, sample.X.shape[1]))
     _, s, vt = scipy.linalg.svd(sample.inputs[active], full_matrices=True, check_finite=False)
     rank = int(np.count_nonzero(s > SPANNED * s[0])) if len(s) else 0
     if rank == len(vt):
-        return none
+        return np.empty((0, sample.X.shape[1]))
     return np.ascontiguousarray(scipy.linalg.qr(sample.back @ vt[rank:].T, mode="economic")[0].T)

@@ -16,6 +16,7 @@ from fastmom.result import Certificate, Unidentified
 from fastmom.runtime.passes import Rows
 
 STRUCTURE = 1.15  # a right model stays below 1.06 in trials, most wrong ones grow with n from 1.3 at 7 rows an input
+ROUNDING = 1e-12  # a residual this small, relative to labels and offset, is the rounding of the labels
 CONTRADICTION = 1e-4  # a residual that labels with exact neurons in their span cannot have
 
 
@@ -69,7 +70,7 @@ def recovered(attempt: exact.Attempt, kind: ModelClass, timings: dict[str, float
     if asked is not None and k + n_linear < asked:
         what = (
             f"n_hidden={asked} was asked, but the labels show {k + n_linear} neurons: the others are inactive on "
-            "every row, parallel to another, or without output weight"
+            "every row, parallel to another, or without visible output weight"
         )
         missing = Unidentified(None, what)
         certificate = Certificate(**{**vars(certificate), "unidentified": (*certificate.unidentified, missing)})
@@ -98,6 +99,9 @@ def not_recovered(attempt: exact.Attempt, rows: Rows, kind: ModelClass, timings:
     elif attempt.failure == "residual":
         status = "residual"
         message = f"the neurons found leave a relative residual of {attempt.residual:.1e}: the labels are not exact"
+    elif r == 0:
+        status = "no_signal"
+        message = "the labels vary by less than their own round-off: subtract their offset before rounding"
     elif r < min(m, kind.n_hidden or m):
         status = "rank_deficient"
         message = (
@@ -136,21 +140,23 @@ def least_squares(
     full = model.kind.hidden_bias and model.kind.output_bias
     hint = "" if full else ", has biases that `bias` does not allow"
     limit = " than outputs (beyond this learner)" if k == rows.n_outputs else ""
-    if not signal:
-        status, message = "no_signal", "the labels do not depend on the inputs beyond chance"
-    elif fit.structure > STRUCTURE and not reproduces(check):
+    rounding = check.residual * scale.spread < ROUNDING * np.hypot(scale.spread, scale.offset)
+    if fit.structure > STRUCTURE and not (reproduces(check) or rounding):
         status = "misfit"
         message = (
             f"the best fit of {_neurons(k, model.kind)} leaves residuals that still depend on the inputs: the network "
-            f"is of another kind, has more neurons{limit}{hint}, or the labels are too noisy for these rows"
+            f"is of another kind, has more neurons{limit}{hint}, or the labels are too noisy for these rows; "
+            "noise of very different size in different outputs looks like this too"
         )
+    elif not signal:
+        status, message = "no_signal", "the labels do not depend on the inputs beyond chance"
     elif attempt.n_found and check.residual > CONTRADICTION:
         status = "incomplete"
         message = (
             f"{attempt.n_found} neurons fit the labels exactly, so there is no noise, but the others were not found: "
             "more rows, or rows on which the missing neurons are active, would help"
         )
-    elif not (fit.agreed and descent.converged):
+    elif not (rounding or (fit.agreed and descent.converged)):
         status = "not_converged"
         message = f"no two of {noisy.ATTEMPTS} starts reached the same optimum: too few rows for this noise"
     else:

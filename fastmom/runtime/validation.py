@@ -129,6 +129,35 @@ def require_finite(array: Array, name: str, first_row: int = 0) -> None:
             raise _offending_entry(block, name, first_row + start)
 
 
+def require_visible(array: Array, name: str) -> None:
+    """Refuse a column whose entries are so small that their squares underflow; a column of zeros is fine.
+
+    Parameters
+    ----------
+    array : ndarray (n, d)
+        Finite real numbers.
+    name : str
+        What the caller's argument is called.
+
+    Raises
+    ------
+    ValueError
+        Naming the column and its largest entry.
+    """
+    largest = np.zeros(array.shape[1])
+    step = max(1, _SCAN_BYTES // max(1, 8 * array.shape[1]))
+    for first in range(0, array.shape[0], step):
+        block = np.asarray(array[first : first + step], dtype=np.float64)
+        np.maximum(largest, np.abs(block).max(axis=0), out=largest)
+    tiny = np.flatnonzero((largest > 0) & (largest < 1.0 / _LARGEST))
+    if len(tiny):
+        column = int(tiny[0])
+        raise ValueError(
+            f"{name}: no entry of column {column} exceeds {largest[column]:.3g} in size, so squares underflow; "
+            "rescale the column, or set it to zero"
+        )
+
+
 def as_count(value: Any, name: str, minimum: int = 1) -> int:
     """Read a whole number of at least `minimum`.
 

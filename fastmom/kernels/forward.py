@@ -12,6 +12,8 @@ from numba import prange
 
 from fastmom.kernels._compile import block, driver
 
+EDGE = 1e-12  # x.w relative to |x| |w| up to which a row counts as lying on the boundary
+
 
 @block
 def _activate(X, hidden, slopes, H, gates):
@@ -42,8 +44,11 @@ def _part(flat, start, rows, columns):
 
 
 @block
-def _reach(hidden, outer):
-    """Bound on the norm of an output for inputs of norm one: sum over neurons of |w| |a|; and |output bias|."""
+def _reach(hidden, outer, norms):
+    """Bound on the norm of an output for inputs of norm one: sum over neurons of |w| |a|; and |output bias|.
+
+    Writes |w| into norms (k,).
+    """
     total = 0.0
     for j in range(hidden.shape[1]):
         w = 0.0
@@ -52,7 +57,8 @@ def _reach(hidden, outer):
         a = 0.0
         for i in range(outer.shape[1]):
             a += outer[j, i] * outer[j, i]
-        total += np.sqrt(w) * np.sqrt(a)
+        norms[j] = np.sqrt(w)
+        total += norms[j] * np.sqrt(a)
     constant = 0.0
     for i in range(outer.shape[1]):
         constant += outer[outer.shape[0] - 1, i] ** 2
@@ -61,7 +67,7 @@ def _reach(hidden, outer):
 
 @block
 def _residual_block(X, Y, hidden, outer, slopes, scratch, row_values, sums):
-    """Sums: squared residual of each output (m), active rows of each neuron (k).
+    """Sums: squared residual of each output (m), rows of each neuron that are active beyond round-off (k).
 
     Row values: squared residual over the square of |y| + |c| + |x| sum_j |w_j| |a_j|, what its round-off scales with.
     """
@@ -72,7 +78,8 @@ def _residual_block(X, Y, hidden, outer, slopes, scratch, row_values, sums):
     R = _part(scratch, 2 * h * k, h, m)
     _activate(X, hidden, slopes, H, gates)
     _residual(H, Y, outer, R)
-    reach, constant = _reach(hidden, outer)
+    norms = gates.reshape(-1)[:k]  # the gates have served
+    reach, constant = _reach(hidden, outer, norms)
     for j in range(sums.shape[0]):
         sums[j] = 0.0
     for i in range(h):
@@ -89,7 +96,7 @@ def _residual_block(X, Y, hidden, outer, slopes, scratch, row_values, sums):
         unit = np.sqrt(label) + constant + reach * np.sqrt(size)
         row_values[i] = 0.0 if unit == 0.0 else row / (unit * unit)
         for j in range(k):
-            if H[i, j] > 0:
+            if H[i, j] > EDGE * np.sqrt(size) * norms[j]:
                 sums[m + j] += 1.0
 
 

@@ -74,7 +74,7 @@ def network(X: Array, hidden: Array, outer: Array, slopes: Array) -> tuple[Array
 
 
 def residual_pass(X: Array, Y: Array, hidden: Array, outer: Array, slopes: Array) -> tuple[Array, Array]:
-    """``R = F outer - Y``: squares by output, then rows with f > 0 by neuron (m + k); relative squares by row (n).
+    """``R = F outer - Y``: squares by output, then rows with f > 1e-12 |x| |w| by neuron (m + k); by row (n).
 
     A row's squares are relative to ``(|y| + |c| + |x| sum_j |w_j| |a_j|)^2``.
     """
@@ -82,7 +82,8 @@ def residual_pass(X: Array, Y: Array, hidden: Array, outer: Array, slopes: Array
     squares, length = (outputs - Y) ** 2, np.linalg.norm
     reach = length(hidden, axis=0) @ length(outer[:-1], axis=1)
     size = length(Y, axis=1) + length(outer[-1]) + reach * length(X, axis=1)
-    return np.concatenate([squares.sum(axis=0), (F[:, :-1] > 0).sum(axis=0)]), squares.sum(axis=1) / size**2
+    edge = 1e-12 * np.outer(length(X, axis=1), length(hidden, axis=0))
+    return np.concatenate([squares.sum(axis=0), (F[:, :-1] > edge).sum(axis=0)]), squares.sum(axis=1) / size**2
 
 
 def gradient_pass(X: Array, Y: Array, hidden: Array, outer: Array, slopes: Array) -> Array:

@@ -21,7 +21,7 @@ Indices = npt.NDArray[np.int64]
 
 ROWS_PER_UNKNOWN = 6  # sample rows for each input or neuron, whichever are more,
 ROWS_BEYOND = 400  # and some more: on real data a neuron needs them to see all directions
-ROUNDS = 8
+ROUNDS = 24  # samples drawn at most
 FINISHED = 2e-15  # relative residual that leaves nothing to gain
 MAX_JOINT = 1500  # hidden weights for which a joint Gauss-Newton step is cheap
 
@@ -90,7 +90,7 @@ def recover_exactly(
     size = ROWS_PER_UNKNOWN * max(rows.n_inputs, n_units) + ROWS_BEYOND
     chosen = _draw(rows, np.empty(0, dtype=np.int64), size, rng)
     barren = 0
-    while attempt.rounds < ROUNDS + (persistent and 32):
+    while attempt.rounds < ROUNDS:
         attempt.rounds += 1
         model = _from_sample(rows, kind, chosen, rng, attempt)
         if model is not None:
@@ -102,7 +102,10 @@ def recover_exactly(
                 attempt.failure = ""
                 return attempt
             attempt.failure = "residual"
+            if attempt.sample_rows == rows.n_rows or worst.n_wrong > 0.5 * rows.n_rows:
+                return attempt  # nothing to add, or noise
             chosen = np.union1d(chosen, worst.indices)
+            continue  # the few rows that were wrong teach more than random ones
         barren = barren + 1 if attempt.failure == "no_neurons" else 0
         if attempt.failure == "rank" or attempt.sample_rows == rows.n_rows or (barren == 2 and not persistent):
             return attempt
@@ -120,14 +123,16 @@ def _draw(rows: Rows, chosen: Indices, size: int, rng: np.random.Generator) -> I
 
 
 class _WorstRows:
-    """Keeps the rows of largest residual while a verification runs."""
+    """Keeps the rows of largest residual, and counts the wrong ones, while a verification runs."""
 
     def __init__(self, count: int) -> None:
         self.count = count
+        self.n_wrong = 0
         self.indices: Indices = np.empty(0, dtype=np.int64)
         self._values: Array = np.empty(0)
 
     def __call__(self, first: int, values: Array) -> None:
+        self.n_wrong += int(np.count_nonzero(values > claims.EXACT_ROW**2))
         indices = np.concatenate([self.indices, first + np.arange(len(values))])
         values = np.concatenate([self._values, values])
         if len(values) > self.count:

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastmom.kernels import pattern
+from fastmom.patterns.rare import sparse_functions, weights_of
 from fastmom.patterns.sample import Sample
 from fastmom.runtime import progress
 
@@ -107,6 +108,22 @@ def random_starts(sample: Sample, first: int, count: int, rng: np.random.Generat
     return np.ascontiguousarray(V / np.linalg.norm(V, axis=1, keepdims=True))
 
 
+def _rare(state: Deflation) -> list[Array]:
+    """Neurons active on few rows among what the ascents left, removed from the label space as they are found."""
+    directions = []
+    inputs = state.rows[:, : state.n_inputs]
+    for function in sparse_functions(state.rows[:, state.n_inputs :], state.n_known):
+        u = weights_of(function, inputs)
+        if u is None or not state.n_free:
+            continue
+        u = u / np.linalg.norm(u)
+        a, distance, new = state.locate(u)
+        if distance < RESIDUAL and distance < 1e-2 * new:
+            state.remove(a)
+            directions.append(u)
+    return directions + _rare(state) if directions and state.n_free else directions
+
+
 def find_neurons(sample: Sample, slope: float, rng: np.random.Generator, patience: int) -> Found:
     """Run ascents until the label space is exhausted or `patience` of them in a row found nothing.
 
@@ -133,5 +150,7 @@ def find_neurons(sample: Sample, slope: float, rng: np.random.Generator, patienc
             else:
                 best = max(best, float(rho2))
         progress.report("searching neurons", len(directions), n_neurons)
+    if directions and state.n_free:
+        directions.extend(_rare(state))
     found = np.array(directions).reshape(len(directions), state.n_inputs)
     return Found(found, state.n_free == 0, starts, steps, best)

@@ -100,6 +100,24 @@ class TestExactLabels:
         assert result.certificate.activity.min() < 200
         assert fm.compare(result, rare).max_error < 1e-9
 
+    @pytest.mark.parametrize("power", [3, 6, 14])
+    def test_one_huge_row_does_not_drown_the_others(self, power):
+        for seed in range(5):
+            teacher = fm.random_teacher(5, 3, 4, rng=seed)
+            X = fm.sample_inputs(300, 5, rng=seed + 100)
+            X[0] *= 10.0**power
+            result = fm.learn_rectified(X, teacher.predict(X), rng=seed)
+            assert result.certificate.certified and fm.compare(result, teacher).max_error < 1e-12
+
+    def test_ill_conditioned_inputs_do_not_matter(self):
+        for seed in range(5):
+            rng = np.random.default_rng(seed)
+            teacher = fm.random_teacher(6, 3, 4, rng=rng)
+            rotation = np.linalg.qr(rng.standard_normal((6, 6)))[0]
+            X = rng.standard_normal((200, 6)) * np.geomspace(1, 1e-4, 6) @ rotation
+            result = fm.learn_rectified(X, teacher.predict(X), rng=seed)
+            assert result.certificate.certified and fm.compare(result, teacher).max_error < 1e-8
+
     def test_the_order_of_magnitude_of_inputs_and_outputs_does_not_matter(self):
         teacher = fm.random_teacher(12, 5, 7, rng=0)
         X, Y = fm.make_samples(teacher, 100, rng=1)
@@ -256,6 +274,18 @@ class TestRefusals:
         _, X, _ = samples
         self.refused(fm.learn_rectified(X, np.full((400, 3), 2.5), bias=True, rng=0), {"no_signal"})
 
+    def test_exact_labels_of_another_activation_are_not_called_noise(self):
+        for seed in range(10):
+            X = fm.sample_inputs(100, 3, rng=seed)
+            w = np.random.default_rng(seed + 99).standard_normal(3)
+            self.refused(fm.learn_rectified(X, np.abs(X @ w), rng=seed), {"misfit"})
+
+    def test_an_offset_that_swallows_the_digits_is_named(self, samples):
+        _, X, Y = samples
+        result = fm.learn_rectified(X, Y + 1e12, bias="output", rng=0)
+        self.refused(result, {"no_signal"})
+        assert "offset" in result.message
+
     def test_one_wrong_row_is_not_certified(self, samples):
         _, X, Y = samples
         for size in (1e-6, 1e-3, 1.0):
@@ -272,21 +302,41 @@ class TestRefusals:
         assert fm.compare(result, teacher).max_error < 1e-4
 
 
+def few_active_rows(seed, q):
+    """A teacher of 4 neurons with biases, the first two active on q of 300 rows each."""
+    rng = np.random.default_rng(seed)
+    teacher = fm.random_teacher(6, 4, 5, bias=True, rng=rng)
+    X = fm.sample_inputs(300, 6, rng=rng)
+    bias = teacher.hidden_bias.copy()
+    for i in (0, 1):
+        sorted_ = np.sort(X @ teacher.W[i])
+        bias[i] = -(sorted_[-q] + sorted_[-q - 1]) / 2
+    return fm.TwoLayerNetwork(teacher.W, teacher.A, bias, teacher.output_bias), X
+
+
 class TestWhatTheRowsLeaveOpen:
-    def test_a_neuron_with_fewer_active_rows_than_inputs_has_free_directions(self):
-        teacher = fm.random_teacher(12, 4, 6, bias=True, rng=0)
-        hidden_bias = teacher.hidden_bias.copy()
-        hidden_bias[1] = -1.9
-        thin = fm.TwoLayerNetwork(teacher.W, teacher.A, hidden_bias, teacher.output_bias)
-        X, Y = fm.make_samples(thin, 250, rng=3)
-        active = X @ thin.W[1] + hidden_bias[1] > 0
-        assert 3 < active.sum() < 13
-        result = fm.learn_rectified(X, Y, bias=True, rng=0)
-        if result.success:
-            assert_equal_beyond_what_is_undetermined(result, thin)
-            assert [len(item.directions) for item in result.certificate.unidentified] == [13 - active.sum()]
-        else:
-            assert not (result.certificate and result.certificate.certified)
+    @pytest.mark.parametrize("q", [1, 2, 5, 6, 9])
+    def test_neurons_with_few_active_rows_are_found_and_their_free_directions_reported(self, q):
+        for seed in range(8):
+            teacher, X = few_active_rows(seed, q)
+            result = fm.learn_rectified(X, teacher.predict(X), bias=True, rng=seed)
+            assert result.certificate.certified and result.n_hidden == 4
+            assert sorted(result.certificate.activity)[:2] == [q, q]
+            assert_equal_beyond_what_is_undetermined(result, teacher)
+            free = [len(item.directions) for item in result.certificate.unidentified]
+            assert free == [max(0, 7 - q)] * (2 if q < 7 else 0)
+
+    def test_three_active_rows_in_200_000_are_enough_to_find_a_neuron(self):
+        rng = np.random.default_rng(0)
+        teacher = fm.random_teacher(6, 4, 5, bias=True, rng=rng)
+        X = fm.sample_inputs(200_000, 6, rng=rng)
+        top = np.sort(X @ teacher.W[0])[-4:]
+        bias = teacher.hidden_bias.copy()
+        bias[0] = -(top[0] + top[1]) / 2
+        rare = fm.TwoLayerNetwork(teacher.W, teacher.A, bias, teacher.output_bias)
+        result = fm.learn_rectified(X, rare.predict(X), bias=True, rng=0)
+        assert result.certificate.certified and result.certificate.activity.min() == 3
+        assert [len(item.directions) for item in result.certificate.unidentified] == [4]
 
     def test_neurons_active_on_every_row_come_back_as_a_linear_part(self):
         teacher = fm.random_teacher(8, 5, 7, bias=True, rng=0)
@@ -310,6 +360,33 @@ class TestWhatTheRowsLeaveOpen:
             result = fm.learn_rectified(X, Y, rng=seed)
             assert result.certificate.certified and result.network.linear is None
             assert fm.compare(result, pair).max_error < 1e-12
+
+    def test_a_positive_bias_on_top_of_a_parallel_neuron_could_be_an_opposite_pair_and_is_said_to(self):
+        X = fm.sample_inputs(200, 3, rng=0)
+        w = [0.6, 0.8, 0.0]
+        teacher = fm.TwoLayerNetwork([w, w], [[1.0, 0.5], [-0.3, 1.0]], [0.3, 20.0], [0.0, 0.0])
+        result = fm.learn_rectified(X, teacher.predict(X), bias=True, rng=0)
+        assert result.certificate.certified
+        assert {item.neuron for item in result.certificate.unidentified} == {0, 1}
+
+    def test_the_network_returned_is_the_one_that_was_verified(self):
+        X = fm.sample_inputs(200, 3, rng=0)
+        teacher = fm.TwoLayerNetwork(np.eye(3), np.diag([1.0, 2.0, 3.0]), [0.0, 0.2, 20.0])
+        result = fm.learn_rectified(X, teacher.predict(X), bias="hidden", rng=0)
+        assert result.certificate.certified
+        np.testing.assert_allclose(result.predict(X), teacher.predict(X), atol=1e-11)
+
+    def test_a_corner_on_a_boundary_leaves_room_for_another_network(self):
+        corners = np.array(np.meshgrid(*[[-1.0, 1.0]] * 3)).reshape(3, -1).T
+        X = np.tile(corners, (5, 1))
+        wrong = 0
+        for seed in range(60):
+            rng = np.random.default_rng(seed)
+            teacher = fm.TwoLayerNetwork(rng.standard_normal((3, 3)), rng.standard_normal((3, 3)))
+            result = fm.learn_rectified(X, teacher.predict(X), rng=seed)
+            if result.certificate and result.certificate.certified and not result.certificate.unidentified:
+                wrong += fm.compare(result, teacher).max_error > 1e-6
+        assert wrong == 0
 
     def test_two_neurons_with_the_same_active_rows_are_named(self):
         rng = np.random.default_rng(5)
@@ -360,6 +437,13 @@ class TestErrors:
     def test_a_wrong_option_is_named(self, options, word):
         with pytest.raises((ValueError, TypeError), match=word):
             fm.learn_rectified(np.ones((10, 2)), np.ones(10), **options)
+
+    @pytest.mark.parametrize("name", ["X", "Y"])
+    def test_numbers_whose_squares_underflow_are_refused(self, name):
+        arrays = {"X": np.ones((30, 2)), "Y": np.ones((30, 2))}
+        arrays[name] = arrays[name] * [1.0, 1e-170]
+        with pytest.raises(ValueError, match=f"{name}: .*column 1"):
+            fm.learn_rectified(**arrays)
 
     def test_an_unknown_option_of_learn_names_the_nearest(self):
         with pytest.raises(TypeError, match="did you mean 'noise'"):

@@ -2,13 +2,18 @@
 
 import inspect
 import json
+import os
+import random
 import threading
+import warnings
 
+import numba
 import numpy as np
 import pytest
 
 import fastmom as fm
 from fastmom.kernels import forward, pattern
+from fastmom.runtime import threads
 
 # name: (rows, inputs, neurons, outputs, noise). "tall" and "noisy" are large enough for threads in the passes,
 # "wide" and "noisy" in the ascents.
@@ -186,3 +191,32 @@ def test_the_recorded_seed_repeats_a_run_without_one(problems):
     X, Y = problems["small"]
     first = fm.learn_rectified(X, Y, bias=True)
     assert fm.learn_rectified(X, Y, bias=True, rng=first.seed).network == first.network
+
+
+def test_an_interpreted_run_gives_the_same_network(run_python, tmp_path):
+    teacher = fm.random_teacher(4, 2, 2, bias=True, rng=0)
+    X, Y = fm.make_samples(teacher, 60, rng=1)
+    np.savez(tmp_path / "data.npz", X=X, Y=Y)
+    code = (
+        "import numpy as np, fastmom as fm\n"
+        "data = np.load('data.npz')\n"
+        "result = fm.learn(data['X'], data['Y'], bias=True, rng=2)\n"
+        "assert result.certificate.certified\n"
+        "result.network.save('net.npz')"
+    )
+    process = run_python("-W", "error", "-c", code, env={"NUMBA_DISABLE_JIT": "1"}, cwd=tmp_path)
+    assert process.returncode == 0, process.stderr
+    compiled = fm.learn(X, Y, bias=True, rng=2)
+    assert fm.compare(fm.load(tmp_path / "net.npz"), compiled.network).max_error < 1e-11
+
+
+def test_learning_leaves_the_settings_of_the_process_alone(problems):
+    def state():
+        drawn = str(np.random.get_state()), random.getstate()  # noqa: NPY002, the global state is the point
+        counts = numba.get_num_threads(), [get() for get, _ in threads._controls()]
+        return drawn, counts, dict(os.environ), [str(rule) for rule in warnings.filters]
+
+    before = state()
+    for X, Y in problems.values():
+        fm.learn_rectified(X, Y, bias=True, rng=0)
+        assert state() == before

@@ -21,7 +21,7 @@ EXACT = 1e-11  # relative RMS residual of every output over all rows
 EXACT_ROW = 1e-10  # largest residual of one row, relative to its label and what the weights make of its inputs
 NEURON = 1e-9  # 1 - correlation of a neuron with the label space
 RESOLVED = 1e-12  # residual above which what it hides is worth a word
-FEW_ROWS = 6  # distinct rows for each input and neuron; with more, other patterns do not fit by chance
+FEW_ROWS = 3  # distinct rows for each input and neuron; with more, other patterns do not fit by chance
 SAME_FUNCTION = 1e-9  # distance of normalised functions
 RIVAL = 1e-10  # 1 - correlation of the next function with the same active rows
 
@@ -140,7 +140,7 @@ def other_neurons(sample: Sample, model: Model) -> int:
     if k == 0 or distinct > FEW_ROWS * (sample.X.shape[1] + k):
         return 0
     state = Deflation(sample, slope)
-    V = random_starts(sample, 0, 2 * k + 20, np.random.default_rng(0))
+    V = random_starts(sample, 0, k + 10, np.random.default_rng(0))
     outcome = state.ascend(V)
     functions = neuron_functions(sample, np.vstack([model.W, V @ sample.back.T]), slope)
     functions = functions / np.linalg.norm(functions, axis=0).clip(min=np.finfo(float).tiny)

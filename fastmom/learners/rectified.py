@@ -173,6 +173,8 @@ def _refusal(rows: Rows, kind: ModelClass, scale: LabelScale) -> tuple[str, str]
                 f"{n} rows for inputs of {d} dimensions (hidden bias included): a neuron is active on about half of "
                 f"the rows and needs more than {d} of them, so take at least {3 * d}",
             )
+    if not any(X.any() for _, X, _ in rows.chunks(1 << 14)):
+        return "no_signal", "all inputs are zero: nothing can depend on them"
     spread, offset = scale.spread, scale.offset
     if spread == 0:
         return "no_signal", "the labels are constant: there is no network to recover"

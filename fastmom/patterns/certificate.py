@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import numpy.typing as npt
 import scipy.optimize
@@ -170,15 +168,11 @@ def deciding_rows(rows: Rows, model: Model, sample: Sample, doubtful: list[int])
     """Rows outside the sample's span, and active rows of the doubtful neurons, found in one pass over all rows."""
     d = rows.n_inputs
     absent = absent_directions(sample)
-    scores: list[Callable[[Array], Array]] = []
-    if len(absent):
-        scores.append(lambda X: np.linalg.norm(X @ absent.T, axis=1) - 1e-9 * np.linalg.norm(X, axis=1))
-    for i in doubtful:
-        w = model.W[i]
-        scores.append(lambda X, w=w: X @ w)  # type: ignore[misc]
-    found: list[list[int]] = [[] for _ in scores]
+    found: list[list[int]] = [[] for _ in range(len(doubtful) + 1)]
     for first, X, _ in rows.chunks(1 << 14):
-        for score, indices in zip(scores, found, strict=True):
+        outside = np.linalg.norm(X @ absent.T, axis=1) > 1e-9 * np.linalg.norm(X, axis=1)
+        decides = np.column_stack([X @ model.W[doubtful].T > 0, outside])
+        for column, indices in zip(decides.T, found, strict=True):
             if len(indices) < 3 * d:
-                indices.extend((first + np.flatnonzero(score(X) > 0)[: 3 * d]).tolist())
+                indices.extend((first + np.flatnonzero(column)[: 3 * d]).tolist())
     return np.unique(np.array([i for indices in found for i in indices], dtype=np.int64))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from fastmom.patterns.gauss_newton import Descent, descend
+from fastmom.patterns.gauss_newton import Descent, Point, descend, evaluate
 from fastmom.patterns.model import Model, ModelClass
 from fastmom.patterns.sample import Sample, draw_sample
 from fastmom.patterns.snap import Deflation, random_starts
@@ -18,6 +18,8 @@ from fastmom.runtime.passes import Rows
 Array = npt.NDArray[np.float64]
 
 ATTEMPTS = 6  # independent starts at most, until two reach the same optimum
+EXCHANGES = 4  # neurons that an attempt may replace
+STRUCTURE = 1.35  # squared correlation of a residual over chance; a right model stays below, wrong ones grow with n
 SAME_LOSS = 10.0  # label variances by which the losses of one optimum differ on their way through the patterns
 _SAMPLE_ROWS = 4000  # rows at least for the starts and for the normal matrix
 _ROWS_PER_UNKNOWN = 40
@@ -147,7 +149,7 @@ def fit_noisy(rows: Rows, kind: ModelClass, k: int | None, rng: np.random.Genera
         if information(rows, trial) >= information(rows, descent):
             break
         descent, agreed = trial, also
-    structure = residual_structure(X, residuals(X, Y, descent.point.model), kind, rng)
+    _, structure = strongest_direction(X, residuals(X, Y, descent.point.model), kind, rng)
     return NoisyFit(descent, starts, agreed, structure)
 
 
@@ -164,6 +166,7 @@ def _best_start(
         pool, count = candidate_neurons(sample, kind.slope, rng)
         starts += count
         trial = descend(part, kind, choose_greedily(sample, known, pool, kind.slope, k), settled=1.0)
+        trial = _exchange_neurons(part, trial, rng)
         progress.report("fitting noisy labels")
         losses.append(trial.point.loss)
         if best is None or trial.point.loss < best.point.loss:
@@ -172,6 +175,40 @@ def _best_start(
             return best.point.model.W, starts, True
     assert best is not None
     return best.point.model.W, starts, False
+
+
+def _exchange_neurons(part: Rows, descent: Descent, rng: np.random.Generator) -> Descent:
+    """While the residual points at a direction: add it as a neuron, fit, and drop the neuron that is missed least.
+
+    Two neurons that share one of the teacher's leave another one out, and a neuron of the wrong orientation leans on
+    another for the linear part it lacks (f(-t) = f(t) - t); no descent gets from there to the optimum.
+    """
+    X, Y = part.take(np.arange(part.n_rows))
+    for _ in range(EXCHANGES):
+        model = descent.point.model
+        direction, structure = strongest_direction(X, residuals(X, Y, model), model.kind, rng)
+        if structure < STRUCTURE:
+            break
+        more = descend(part, model.kind, np.vstack([model.W, direction]), settled=1.0).point.model.W
+        turned = min((evaluate(part, model.kind, _turn(more, i)) for i in range(len(more))), key=_loss).model.W
+        fewer = (np.delete(W, i, axis=0) for W in (more, turned) for i in range(len(more)))
+        best = min((evaluate(part, model.kind, W) for W in fewer), key=_loss)
+        trial = descend(part, model.kind, best.model.W, settled=1.0)
+        if trial.point.loss > descent.point.loss * (1 - SAME_LOSS / Y.size):
+            break
+        descent = trial
+    return descent
+
+
+def _turn(W: Array, i: int) -> Array:
+    """W with neuron i pointing the other way."""
+    W = W.copy()
+    W[i] = -W[i]
+    return W
+
+
+def _loss(point: Point) -> float:
+    return point.loss
 
 
 def n_parameters(rows: Rows, kind: ModelClass, k: int) -> int:
@@ -201,15 +238,21 @@ def residuals(X: Array, Y: Array, model: Model) -> Array:
     return np.asarray(Y - np.where(T > 0, T, model.slopes * T) @ model.outer[:-1] - model.outer[-1])
 
 
-def residual_structure(X: Array, R: Array, kind: ModelClass, rng: np.random.Generator) -> float:
-    """How much better gated inputs correlate with the residual than with the same residual shuffled."""
+def strongest_direction(X: Array, R: Array, kind: ModelClass, rng: np.random.Generator) -> tuple[Array, float]:
+    """Direction (d,) whose gated inputs correlate best with the residual R (n, m), and how much better than by chance.
+
+    Chance is the mean over shuffles of the residual's rows: the squared correlation is given relative to it.
+    """
     known = np.ones((len(X), 1))
 
-    def strongest(labels: Array) -> float:
+    def strongest(labels: Array) -> tuple[Array, float]:
         sample = draw_sample(X, labels, known)
         if sample.rank == 0:
-            return 0.0
-        return float(Deflation(sample, kind.slope).ascend(random_starts(sample, 0, 8, rng))[:, 0].max())
+            return np.zeros(X.shape[1]), 0.0
+        V = random_starts(sample, 0, 8, rng)
+        rho2 = Deflation(sample, kind.slope).ascend(V)[:, 0]
+        return sample.back @ V[int(np.argmax(rho2))], float(rho2.max())
 
-    shuffled = float(np.mean([strongest(R[rng.permutation(len(R))]) for _ in range(4)]))
-    return strongest(R) / shuffled if shuffled else 0.0
+    direction, correlation = strongest(R)
+    chance = float(np.mean([strongest(R[rng.permutation(len(R))])[1] for _ in range(4)]))
+    return direction, correlation / chance if chance else 0.0

@@ -15,7 +15,6 @@ from fastmom.patterns.model import LabelScale, Model, ModelClass, verify
 from fastmom.result import Certificate, Unidentified
 from fastmom.runtime.passes import Rows
 
-STRUCTURE = 1.15  # a right model stays below 1.06 in trials, most wrong ones grow with n from 1.3 at 7 rows an input
 ROUNDING = 1e-12  # a residual this small, relative to labels and offset, is the rounding of the labels
 CONTRADICTION = 1e-4  # a residual that labels with exact neurons in their span cannot have
 
@@ -141,7 +140,7 @@ def least_squares(
     hint = "" if full else ", has biases that `bias` does not allow"
     limit = " than outputs (beyond this learner)" if k == rows.n_outputs else ""
     rounding = check.residual * scale.spread < ROUNDING * np.hypot(scale.spread, scale.offset)
-    if fit.structure > STRUCTURE and not (reproduces(check) or rounding):
+    if fit.structure > noisy.STRUCTURE and not (reproduces(check) or rounding):
         status = "misfit"
         message = (
             f"the best fit of {_neurons(k, model.kind)} leaves residuals that still depend on the inputs: the network "

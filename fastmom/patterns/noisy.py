@@ -138,10 +138,12 @@ def fit_noisy(rows: Rows, kind: ModelClass, k: int | None, rng: np.random.Genera
     X, Y = subsample(rows, max(_SAMPLE_ROWS, _ROWS_PER_UNKNOWN * max(rows.n_inputs, rows.n_outputs)), rng)
     known = np.ones((len(X), int(kind.output_bias)))
     metric = Rows(X, Y) if 2 * len(X) < rows.n_rows else rows
-    size = k or max(1, label_rank(Y, known) - 1)  # the rank may be one too many: start below it
+    rank = label_rank(Y, known)
+    size = k or max(1, rank - 1)  # the rank may be one too many, or miss weak neurons
+    largest = min(rows.n_outputs, rank + max(3, rank // 2))
     W, starts, agreed = _best_start(X, Y, known, kind, size, rng)
     descent = descend(rows, kind, W, metric=metric)
-    while k is None and size < rows.n_outputs:
+    while k is None and size < largest:
         size += 1
         W, more, also = _best_start(X, Y, known, kind, size, rng)
         starts += more

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-import scipy.optimize
 
 from fastmom.patterns.model import Model, Verification
+from fastmom.patterns.rare import linear_programme
 from fastmom.patterns.sample import Sample
 from fastmom.patterns.snap import CORRELATION, Deflation, random_starts
 from fastmom.patterns.unit_systems import UnitTest, neuron_functions
@@ -119,13 +119,13 @@ def _positive_function_exists(sample: Sample) -> bool:
     """Whether some linear function of the inputs is positive on every row: a linear programme."""
     X = sample.inputs / np.linalg.norm(sample.inputs, axis=1, keepdims=True).clip(min=np.finfo(float).tiny)
     n, e = X.shape
-    found = scipy.optimize.linprog(
+    solution = linear_programme(
         np.append(np.zeros(e), -1.0),
         A_ub=np.column_stack([-X, np.ones(n)]),
         b_ub=np.zeros(n),
         bounds=[(-1, 1)] * e + [(None, 1)],
     )
-    return bool(found.status != 0 or -found.fun > 1e-9)
+    return solution is None or solution[-1] > 1e-9
 
 
 def other_neurons(sample: Sample, model: Model) -> int:

@@ -12,7 +12,6 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 import scipy.linalg
-import scipy.sparse.linalg
 
 from fastmom.patterns.activation_gram import activation_gram
 from fastmom.patterns.model import Model
@@ -108,6 +107,8 @@ class ByProducts:
 
     def solve(self, right: Array, damping: float) -> Array | None:
         """See `NormalSystem.solve`."""
+        from scipy.sparse.linalg import LinearOperator, cg  # wide networks alone pay for loading it
+
         shape = right.shape
         diagonal = np.einsum("iaa->ia", self._blocks)
         raised = (damping + 1e-13) * np.maximum(diagonal, _FLOOR * diagonal.max())
@@ -122,12 +123,12 @@ class ByProducts:
             return np.concatenate([scipy.linalg.cho_solve(factor, part) for factor, part in parts])
 
         size = right.size
-        solution, _ = scipy.sparse.linalg.cg(
-            scipy.sparse.linalg.LinearOperator((size, size), matvec=product, dtype=np.float64),
+        solution, _ = cg(
+            LinearOperator((size, size), matvec=product, dtype=np.float64),
             right.reshape(-1),
             rtol=self._tolerance,
             maxiter=200,
-            M=scipy.sparse.linalg.LinearOperator((size, size), matvec=precondition, dtype=np.float64),
+            M=LinearOperator((size, size), matvec=precondition, dtype=np.float64),
         )
         return np.asarray(solution.reshape(shape))
 

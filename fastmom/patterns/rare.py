@@ -7,9 +7,10 @@ weights by another (equal to the function where it is positive, as negative as c
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
-import scipy.optimize
 
 Array = npt.NDArray[np.float64]
 
@@ -17,6 +18,14 @@ SUPPORT = 1e-9  # relative to the largest value; less is zero
 MAX_SHARE = 0.25  # of the rows on which a rare neuron is active
 MAX_MISSING = 6
 MAX_ROWS = 5000
+
+
+def linear_programme(objective: Array, **constraints: Any) -> Array | None:
+    """Minimiser, None if there is none. Loads SciPy's optimisers only when a rare neuron asks for them."""
+    from scipy.optimize import linprog
+
+    solved = linprog(objective, **constraints)
+    return np.asarray(solved.x) if solved.status == 0 else None
 
 
 def sparse_functions(basis: Array, n_known: int) -> list[Array]:
@@ -37,9 +46,9 @@ def sparse_functions(basis: Array, n_known: int) -> list[Array]:
         for sign in (1.0, -1.0):
             bounds: list[tuple[float | None, float | None]] = [(None, None)] * r
             bounds[j] = (sign, sign)
-            solved = scipy.optimize.linprog(basis.sum(axis=0), A_ub=-basis, b_ub=np.zeros(n), bounds=bounds)
-            if solved.status == 0:
-                values = basis @ solved.x
+            solution = linear_programme(basis.sum(axis=0), A_ub=-basis, b_ub=np.zeros(n), bounds=bounds)
+            if solution is not None:
+                values = basis @ solution
                 positive = values > SUPPORT * np.abs(values).max()
                 if 0 < np.count_nonzero(positive) <= MAX_SHARE * n:
                     found.append(_restricted(basis, positive))
@@ -68,10 +77,10 @@ def weights_of(function: Array, inputs: Array) -> Array | None:
         return np.asarray(least)
     size = np.linalg.norm(rest, axis=1)
     q = null.shape[1]
-    solved = scipy.optimize.linprog(
+    solution = linear_programme(
         np.append(np.zeros(q), -1.0),
         A_ub=np.column_stack([rest @ null, size]),
         b_ub=-rest @ least,
         bounds=[(None, None)] * q + [(0.0, float(np.linalg.norm(least)))],
     )
-    return np.asarray(least + null @ solved.x[:-1]) if solved.status == 0 else None
+    return None if solution is None else np.asarray(least + null @ solution[:-1])

@@ -22,6 +22,8 @@ from fastmom.runtime import progress
 Array = npt.NDArray[np.float64]
 
 CORRELATION = 1e-9  # 1 - rho^2 below which an ascent may have reached a neuron
+CALL_FLOPS = 2e9
+TYPICAL_STEPS = 15
 RESIDUAL = 1e-6  # relative distance of a neuron's function from the label space
 
 
@@ -41,11 +43,22 @@ class Deflation:
         return self.rows.shape[1] - self.n_inputs - self.n_known
 
     def ascend(self, V: Array) -> Array:
-        """Run one ascent from each row of V, in place; returns rho^2 and the steps taken (b, 2)."""
-        width = self.rows.shape[1]
+        """Run one ascent from each row of V, in place; returns rho^2 and the steps taken (b, 2).
+
+        A few ascents a call when they are long, so that Ctrl-C and the progress line get their turn.
+        """
+        n, width = self.rows.shape
         outcome = np.empty((len(V), 2))
-        scratch, gates = pattern.ascent_scratch(len(V), len(self.rows), self.n_inputs, width - self.n_inputs)
-        pattern.snap_ascents(self.rows, self.n_known, self.slope, self.total, V, outcome, gates, scratch)
+        lanes = pattern.snap_ascents.lanes(self.rows.size)
+        count = max(lanes, int(CALL_FLOPS / (TYPICAL_STEPS * n * self.n_inputs * width)))
+        for first in range(0, len(V), count):
+            part = slice(first, min(len(V), first + count))
+            starts = part.stop - first
+            scratch, gates = pattern.ascent_scratch(starts, n, self.n_inputs, width - self.n_inputs)
+            pattern.snap_ascents(
+                self.rows, self.n_known, self.slope, self.total, V[part], outcome[part], gates, scratch
+            )
+            progress.report("searching neurons")
         return outcome
 
     def locate(self, v: Array) -> tuple[Array, float, float]:

@@ -37,8 +37,6 @@ class Sample:
         Orthonormal basis of the label space, its first `n_known` columns spanning the known functions.
     n_known : int
         How many functions are known to be in the label space (the constant, linear functions).
-    singular_values : ndarray
-        Of the equilibrated labels and known functions, largest first.
     """
 
     X: Array
@@ -49,7 +47,6 @@ class Sample:
     forward: Array
     basis: Array
     n_known: int
-    singular_values: Array
 
     @property
     def rank(self) -> int:
@@ -92,8 +89,8 @@ def balance(X: Array, Y: Array) -> tuple[Array, Array, Array]:
     return X * ones[:, None], Y * ones[:, None], ones
 
 
-def label_space(Y: Array, known: Array, max_rank: int | None = None) -> tuple[Array, int, Array]:
-    """Orthonormal basis of span([known, Y]), known functions first; their number; all singular values.
+def label_space(Y: Array, known: Array, max_rank: int | None = None) -> tuple[Array, int]:
+    """Orthonormal basis of span([known, Y]), known functions first, and their number.
 
     Outputs are equilibrated, so that one large output does not hide the others, unless `max_rank` asks for
     the leading subspace of noisy labels, which must keep the noise of all outputs equal. What is left of an output
@@ -118,15 +115,15 @@ def label_space(Y: Array, known: Array, max_rank: int | None = None) -> tuple[Ar
     r = int(np.count_nonzero(s > max(LABEL_RANK, ROUND_OFF * blurred) * unit))
     if max_rank is not None:
         r = min(r, max_rank)
-    return np.hstack([head, u[:, :r]]), n_known, s
+    return np.hstack([head, u[:, :r]]), n_known
 
 
 def draw_sample(X: Array, Y: Array, known: Array, max_rank: int | None = None, ones: Array | None = None) -> Sample:
     """Scale the inputs and span the label space of the given rows; `known` (n, p) and `ones` (n,) as in `Sample`."""
     inputs, back, forward = coordinates(X)
-    basis, n_known, singular_values = label_space(Y, known, max_rank)
+    basis, n_known = label_space(Y, known, max_rank)
     ones = np.ones(len(X)) if ones is None else ones
-    return Sample(X, Y, ones, inputs, back, forward, basis, n_known, singular_values)
+    return Sample(X, Y, ones, inputs, back, forward, basis, n_known)
 
 
 def input_rank(X: Array) -> int:

@@ -34,7 +34,7 @@ class TestSample:
         rng = np.random.default_rng(1)
         Y = rng.standard_normal((40, 3)) @ rng.standard_normal((3, 5)) * 10.0 ** np.arange(-6, 4, 2)
         known = np.ones((40, 1))
-        Z, n_known, _ = label_space(Y, known)
+        Z, n_known = label_space(Y, known)
         assert Z.shape == (40, 4) and n_known == 1
         np.testing.assert_allclose(Z.T @ Z, np.eye(4), atol=1e-12)
         np.testing.assert_allclose(Z @ (Z.T @ Y), Y, rtol=1e-9, atol=1e-12 * np.abs(Y).max())

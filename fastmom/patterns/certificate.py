@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from fastmom.patterns.model import Model, Verification
 from fastmom.patterns.rare import linear_programme
-from fastmom.patterns.sample import Sample
+from fastmom.patterns.sample import LABEL_RANK, Sample
 from fastmom.patterns.snap import CORRELATION, Deflation, random_starts
 from fastmom.patterns.unit_systems import UnitTest, neuron_functions
 from fastmom.result import Certificate, Unidentified
@@ -18,8 +18,11 @@ Array = npt.NDArray[np.float64]
 EXACT = 1e-11  # relative RMS residual of every output over all rows
 EXACT_ROW = 1e-10  # largest residual of one row, relative to its label and what the weights make of its inputs
 NEURON = 1e-9  # 1 - correlation of a neuron with the label space
-RESOLVED = 1e-12  # residual above which what it hides is worth a word
+RESOLVED = 2e-14  # residual above which what it hides is worth a word
 FEW_ROWS = 3  # distinct rows for each input and neuron; with more, other patterns do not fit by chance
+VERY_FEW_ROWS = 2  # with fewer, a search is no evidence
+LATTICE = 33  # distinct rows of a small lattice
+TURNABLE = 1e-8  # relative distance of a linear function from the label space
 SAME_FUNCTION = 1e-9  # distance of normalised functions
 RIVAL = 1e-10  # 1 - correlation of the next function with the same active rows
 
@@ -91,12 +94,9 @@ def _unidentified(
         what = f"the inputs span only {sample.X.shape[1] - len(absent)} of {sample.X.shape[1]} dimensions"
         records.append(Unidentified(None, what, absent))
     records.extend(_mirrored(model, sample))
-    if check.residual > RESOLVED:
+    if check.residual > _round_off(sample):
         records.append(Unidentified(None, f"effects below {check.residual:.0e} of the labels are not excluded"))
-    n_other = other_neurons(sample, model)
-    if n_other:
-        what = f"{n_other} other neuron(s) lie in the label space: some could stand in for the ones returned"
-        records.append(Unidentified(None, what))
+    records.extend(_other_networks(sample, model))
     n_linear = len(model.hidden) - model.n_neurons
     if n_linear:
         what = f"{n_linear} neuron(s) active on every row: only their sum is determined, returned as `linear`"
@@ -105,14 +105,26 @@ def _unidentified(
 
 
 def _mirrored(model: Model, sample: Sample) -> list[Unidentified]:
-    """Opposite pairs that a neuron active on every row could replace: f(t) and f(-t) against f(t) and t + c."""
-    W = sample.forward @ model.W.T
-    W = W / np.linalg.norm(W, axis=0)
-    pairs = np.argwhere(np.triu(W.T @ W < -1 + 1e-12, 1))
-    if not len(pairs) or not (len(model.hidden) > model.n_neurons or _positive_function_exists(sample)):
+    """Neurons that could point the other way: f(t) and f(-t) differ by a multiple of t, if that is in the label space.
+
+    An opposite pair on its own is safe: nothing else could make up for the turn of one of them. It is not when some
+    linear function is positive on every row, as a neuron active on every row could replace one of the pair.
+    """
+    T = sample.X @ model.hidden.T
+    F = np.where(T > 0, T, model.slopes * T)
+    if model.kind.output_bias:
+        F = np.column_stack([F, sample.ones])
+    Q, _ = np.linalg.qr(F / np.linalg.norm(F, axis=0).clip(min=np.finfo(float).tiny))
+    own = T[:, : model.n_neurons]
+    rest = np.linalg.norm(own - Q @ (Q.T @ own), axis=0)
+    turnable = np.flatnonzero(rest < TURNABLE * np.linalg.norm(own, axis=0))
+    if not len(turnable):
         return []
-    what = "opposite to neuron {}: one of the two and a neuron active on every row would do as well"
-    return [Unidentified(int(i), what.format(j)) for pair in pairs for i, j in (pair, pair[::-1])]
+    isolated_pair = len(turnable) == 2 and model.n_neurons == len(model.hidden)
+    if isolated_pair and not _positive_function_exists(sample):
+        return []
+    what = "it could point the other way: its linear function lies in the label space"
+    return [Unidentified(int(i), what) for i in turnable]
 
 
 def _positive_function_exists(sample: Sample) -> bool:
@@ -128,17 +140,27 @@ def _positive_function_exists(sample: Sample) -> bool:
     return solution is None or solution[-1] > 1e-9
 
 
-def other_neurons(sample: Sample, model: Model) -> int:
-    """How many functions of single neurons in the label space are not the model's, as far as a search shows.
-
-    With few distinct rows, networks of other patterns can fit as well; with many they cannot, and nothing is searched.
-    """
-    k, slope = model.n_neurons, model.kind.slope
+def _other_networks(sample: Sample, model: Model) -> list[Unidentified]:
+    """What few distinct rows leave open: other patterns may fit as well, and a search shows only that some do."""
     distinct = len(np.unique(sample.X, axis=0))
-    if k == 0 or distinct > FEW_ROWS * (sample.X.shape[1] + k):
-        return 0
+    size = sample.X.shape[1] + model.n_neurons
+    if model.n_neurons == 0 or distinct > FEW_ROWS * size:
+        return []
+    scarce = distinct < max(LATTICE, VERY_FEW_ROWS * size)
+    n_other = other_neurons(sample, model, (50 if scarce else 1) * (model.n_neurons + 10))
+    if n_other:
+        what = f"{n_other} other neuron(s) lie in the label space: some could stand in for the ones returned"
+        return [Unidentified(None, what)]
+    if distinct < VERY_FEW_ROWS * size:
+        return [Unidentified(None, f"{distinct} distinct rows are few for {size} inputs and neurons: others may fit")]
+    return []
+
+
+def other_neurons(sample: Sample, model: Model, starts: int) -> int:
+    """How many functions of single neurons in the label space are not the model's, as far as `starts` ascents show."""
+    k, slope = model.n_neurons, model.kind.slope
     state = Deflation(sample, slope)
-    V = random_starts(sample, 0, k + 10, np.random.default_rng(0))
+    V = random_starts(sample, 0, starts, np.random.default_rng(0))
     outcome = state.ascend(V)
     functions = neuron_functions(sample, np.vstack([model.W, V @ sample.back.T]), slope)
     functions = functions / np.linalg.norm(functions, axis=0).clip(min=np.finfo(float).tiny)
@@ -148,6 +170,15 @@ def other_neurons(sample: Sample, model: Model) -> int:
         if is_neuron and all(np.linalg.norm(function - other) > 1e3 * SAME_FUNCTION for other in known):
             known.append(function)
     return len(known) - k
+
+
+def _round_off(sample: Sample) -> float:
+    """Relative residual that round-off alone can leave: it grows with the condition of the labels."""
+    labels = np.column_stack([sample.Y, sample.ones])
+    norms = np.linalg.norm(labels, axis=0)
+    s = np.linalg.svd(labels[:, norms > 0] / norms[norms > 0], compute_uv=False)
+    condition = s[0] / s[s > LABEL_RANK * s[0]][-1]
+    return float(max(RESOLVED, np.finfo(float).eps * condition))
 
 
 def absent_directions(sample: Sample) -> Array:

@@ -105,6 +105,9 @@ def choose_greedily(sample: Sample, known: Array, W: Array, slope: float, k: int
     F = neuron_functions(sample, W, slope)
     F = F - Q @ (Q.T @ F)
     R = sample.Y - Q @ (Q.T @ sample.Y)
+    R /= np.abs(R).max() or 1.0
+    size = np.linalg.norm(F, axis=0)
+    F /= np.where(size > 0, size, 1.0)
     size = np.linalg.norm(F, axis=0)
     chosen: list[int] = []
     for _ in range(min(k, len(W))):

@@ -369,6 +369,24 @@ class TestWhatTheRowsLeaveOpen:
         assert result.certificate.certified
         assert {item.neuron for item in result.certificate.unidentified} == {0, 1}
 
+    def test_neurons_that_could_point_the_other_way_are_named(self):
+        X = fm.sample_inputs(300, 2, rng=0)
+        A = np.random.default_rng(3).standard_normal((6, 5))
+        teacher = fm.TwoLayerNetwork([[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0], [0.0, -1.0], [1.0, 1.0]], A)
+        for seed in range(4):
+            result = fm.learn_rectified(X, teacher.predict(X), rng=seed)
+            assert result.certificate.certified
+            assert {item.neuron for item in result.certificate.unidentified} >= set(range(5))
+
+    def test_effects_below_the_resolution_are_not_excluded(self):
+        for size in (1e-11, 1e-12, 1e-13):
+            teacher = fm.random_teacher(5, 3, 4, rng=0)
+            A = teacher.A * [size, 1.0, 1.0]
+            X = fm.sample_inputs(300, 5, rng=0)
+            result = fm.learn_rectified(X, fm.TwoLayerNetwork(teacher.W, A).predict(X), rng=0)
+            if result.certificate.certified and result.n_hidden == 2:
+                assert "not excluded" in result.certificate.unidentified[-1].reason
+
     def test_the_network_returned_is_the_one_that_was_verified(self):
         X = fm.sample_inputs(200, 3, rng=0)
         teacher = fm.TwoLayerNetwork(np.eye(3), np.diag([1.0, 2.0, 3.0]), [0.0, 0.2, 20.0])

@@ -120,8 +120,11 @@ def _mirrored(model: Model, sample: Sample) -> list[Unidentified]:
     turnable = np.flatnonzero(rest < TURNABLE * np.linalg.norm(own, axis=0))
     if not len(turnable):
         return []
-    isolated_pair = len(turnable) == 2 and model.n_neurons == len(model.hidden)
-    if isolated_pair and not _positive_function_exists(sample):
+    U = sample.forward @ model.W[turnable].T
+    opposite = len(turnable) == 2 and U[:, 0] @ U[:, 1] < -(1 - 1e-12) * np.linalg.norm(U[:, 0]) * np.linalg.norm(
+        U[:, 1]
+    )
+    if opposite and model.n_neurons == len(model.hidden) and not _positive_function_exists(sample):
         return []
     what = "it could point the other way: its linear function lies in the label space"
     return [Unidentified(int(i), what) for i in turnable]

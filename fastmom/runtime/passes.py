@@ -37,8 +37,8 @@ class Rows:
     """Rows of inputs and labels, from arrays or memory maps of any layout and real dtype.
 
     What a row source must offer: `n_rows`, `n_inputs`, `n_outputs`, `chunks` (in order, at multiples of the
-    asked size) and `take`. Rows arrive as C-contiguous float64; only the chunk at hand is ever converted. Chunks are
-    read-only whatever the arrays are: the caller's data cannot change, and kernels compile for one type.
+    asked size) and `take`. Rows arrive as C-contiguous arrays of one dtype; only the chunk at hand is ever converted.
+    Chunks are read-only whatever the arrays are: the caller's data cannot change, and kernels compile for one type.
 
     Parameters
     ----------
@@ -48,10 +48,13 @@ class Rows:
         Labels.
     ones : bool
         Append a column of ones to the inputs (the hidden bias becomes a weight).
+    dtype : data-type
+        What rows become: float64, or float32 for kernels that take it (their sums are float64 all the same).
     """
 
-    def __init__(self, X: npt.NDArray[Any], Y: npt.NDArray[Any], ones: bool = False) -> None:
+    def __init__(self, X: npt.NDArray[Any], Y: npt.NDArray[Any], ones: bool = False, dtype: type = np.float64) -> None:
         self._X, self._Y, self._ones = X, Y, ones
+        self.dtype = dtype
         self.n_rows = X.shape[0]
         self.n_inputs = X.shape[1] + ones
         self.n_outputs = Y.shape[1]
@@ -74,22 +77,26 @@ class Rows:
         return self._inputs(indices), self._labels(indices)
 
     def _labels(self, rows: slice | npt.NDArray[np.int64]) -> Array:
-        return np.ascontiguousarray(self._Y[rows], dtype=np.float64)
+        return np.ascontiguousarray(self._Y[rows], dtype=self.dtype)
 
     def _inputs(self, rows: slice | npt.NDArray[np.int64]) -> Array:
         part = self._X[rows]
         if not self._ones:
-            return np.ascontiguousarray(part, dtype=np.float64)
-        out = np.empty((part.shape[0], self.n_inputs))
+            return np.ascontiguousarray(part, dtype=self.dtype)
+        out = np.empty((part.shape[0], self.n_inputs), dtype=self.dtype)
         out[:, :-1] = part
         out[:, -1] = 1.0
         return out
 
 
-def block_rows(n_columns: int) -> int:
-    """Rows in a block: a power of two from 64 to 4096, about 256 KB of float64."""
-    fitting = max(64, min(4096, _BLOCK_BYTES // (8 * n_columns)))
-    return 1 << (fitting.bit_length() - 1)
+def block_rows(n_columns: int, width: int = 0) -> int:
+    """Rows in a block: a power of two from 64 to 4096, about 256 KB of float64.
+
+    A pass of great `width` takes more of them, up to 4096, so that adding partial sums costs little beside the rows;
+    its kernel cuts a block into tiles.
+    """
+    fitting = max(_BLOCK_BYTES // 8, 8 * width) // n_columns
+    return 1 << (max(64, min(4096, fitting)).bit_length() - 1)
 
 
 def sum_over_rows(
@@ -101,6 +108,7 @@ def sum_over_rows(
     scratch_width: int,
     row_flops: float,
     stage: str,
+    size: int | None = None,
     visit: Callable[[int, Array], None] | None = None,
 ) -> Array:
     """Sum a kernel over all rows.
@@ -119,6 +127,8 @@ def sum_over_rows(
         Work a row costs, to bound the time of one call.
     stage : str
         What the progress line calls this pass.
+    size : int, optional
+        Rows of a block; `block_rows` of the inputs unless given. Must not depend on threads or on the source.
     visit : callable, optional
         Called with (first row, row values) after each call.
 
@@ -127,7 +137,7 @@ def sum_over_rows(
     ndarray (width,)
         The partial sums of all blocks, added in block order.
     """
-    size = block_rows(rows.n_inputs)
+    size = size or block_rows(rows.n_inputs)
     row_bytes = 8 * (rows.n_inputs + rows.n_outputs + 1)
     by_time = _CALL_FLOPS / (max(1.0, row_flops) * size)  # a network without neurons costs nothing
     by_memory = min(_CALL_BYTES / (row_bytes * size), _PARTIAL_BYTES / (8 * width))
@@ -136,7 +146,7 @@ def sum_over_rows(
     scratch: Array | None = None
     for first, X, Y in rows.chunks(blocks * size):
         if scratch is None:
-            scratch = np.empty((kernel.lanes(X.size), min(size, len(X)), scratch_width))
+            scratch = np.empty((kernel.lanes(X.size), min(size, len(X)), scratch_width), dtype=rows.dtype)
         n_blocks = -(-len(X) // scratch.shape[1])
         values = np.empty(len(X))
         partial = np.zeros((n_blocks, width))

@@ -7,27 +7,18 @@ from typing import Any, Literal
 
 import numpy as np
 
-from fastmom.activations import Activation, resolve
+from fastmom.activations import Activation
+from fastmom.learners.problem import read_problem, refusal
 from fastmom.patterns import exact, noisy
 from fastmom.patterns.model import LabelScale, ModelClass, label_scale
-from fastmom.patterns.sample import input_rank
 from fastmom.patterns.verdict import Outcome, failure, least_squares, not_recovered, recovered
 from fastmom.result import FitResult
 from fastmom.runtime.passes import Rows
 from fastmom.runtime.threads import single_blas_thread
-from fastmom.runtime.validation import (
-    as_choice,
-    as_count,
-    as_labels,
-    as_matrix,
-    as_rng,
-    require_finite,
-    require_visible,
-)
+from fastmom.runtime.validation import as_choice, as_rng
 
 VARIANTS = ("auto", "snap")
 NOISE = ("auto", "none", "gaussian")
-BIAS = {False: (False, False), True: (True, True), "hidden": (True, False), "output": (False, True)}
 
 
 def learn_rectified(
@@ -97,10 +88,10 @@ def learn_rectified(
     as_choice(noise, "noise", NOISE)
     generator, seed = as_rng(rng)
     generator = generator.spawn(1)[0]  # never the stream that drew a teacher from the same seed
-    rows, kind = _problem(X, Y, n_hidden, bias, activation)
+    rows, kind = read_problem(X, Y, n_hidden, bias, activation)
     started = time.perf_counter()
     with single_blas_thread():
-        outcome = _recover(rows, kind, noise, generator)
+        outcome = recover(rows, kind, label_scale(rows), noise, generator)
     outcome.timings["total"] = time.perf_counter() - started
     return FitResult(
         network=outcome.network,
@@ -116,26 +107,11 @@ def learn_rectified(
     )
 
 
-def _problem(X: Any, Y: Any, n_hidden: Any, bias: Any, activation: Any) -> tuple[Rows, ModelClass]:
-    """Validated rows and model class."""
-    X = as_matrix(X, "X")
-    Y = as_labels(Y, X.shape[0])
-    for array, name in ((X, "X"), (Y, "Y")):
-        require_finite(array, name)
-        require_visible(array, name)
-    if not isinstance(bias, bool | str) or bias not in BIAS:
-        raise ValueError(f"bias: expected False, True, 'hidden' or 'output', got {bias!r}")
-    hidden_bias, output_bias = BIAS[bias]
-    k = None if n_hidden is None else as_count(n_hidden, "n_hidden")
-    return Rows(X, Y, ones=hidden_bias), ModelClass(resolve(activation), hidden_bias, output_bias, k)
-
-
-def _recover(rows: Rows, kind: ModelClass, noise: str, rng: np.random.Generator) -> Outcome:
+def recover(rows: Rows, kind: ModelClass, scale: LabelScale, noise: str, rng: np.random.Generator) -> Outcome:
     """Refuse what cannot work, then the exact route, then least squares."""
-    scale = label_scale(rows)
-    refusal = _refusal(rows, kind, scale)
-    if refusal is not None:
-        return failure(*refusal)
+    refused = refusal(rows, kind, scale)
+    if refused is not None:
+        return failure(*refused)
     timings: dict[str, float] = {}
     attempt = exact.Attempt(failure="skipped")
     if noise != "gaussian":
@@ -154,34 +130,3 @@ def _recover(rows: Rows, kind: ModelClass, noise: str, rng: np.random.Generator)
     fit = noisy.fit_noisy(rows, kind, kind.n_hidden, rng)
     timings["least_squares"] = time.perf_counter() - started
     return least_squares(fit, attempt, rows, scale, timings)
-
-
-def _refusal(rows: Rows, kind: ModelClass, scale: LabelScale) -> tuple[str, str] | None:
-    """Status and message for data on which no route of this learner can work."""
-    n, d, m = rows.n_rows, rows.n_inputs, rows.n_outputs
-    if kind.n_hidden is not None and kind.n_hidden > m:
-        return (
-            "too_few_outputs",
-            f"{m} output(s) for {kind.n_hidden} neurons: this learner needs at least as many outputs as neurons, "
-            "so that the labels have rank k",
-        )
-    if n < 2 * d:
-        rank = input_rank(rows.take(np.arange(n))[0])
-        if n < 2 * rank or n < rank + 6:
-            return (
-                "too_few_rows",
-                f"{n} rows for inputs of {d} dimensions (hidden bias included): a neuron is active on about half of "
-                f"the rows and needs more than {d} of them, so take at least {3 * d}",
-            )
-    if not any(X.any() for _, X, _ in rows.chunks(1 << 14)):
-        return "no_signal", "all inputs are zero: nothing can depend on them"
-    spread, offset = scale.spread, scale.offset
-    if spread == 0:
-        return "no_signal", "the labels are constant: there is no network to recover"
-    if spread < 1e-11 * offset:
-        return (
-            "no_signal",
-            f"the labels vary by {spread:.1e} about an offset of {offset:.1e}, too little for their precision: "
-            "subtract the offset where they are made",
-        )
-    return None

@@ -94,23 +94,50 @@ def recover_exactly(
         attempt.rounds += 1
         model = _from_sample(rows, kind, chosen, rng, attempt)
         if model is not None:
-            worst = _WorstRows(3 * rows.n_inputs)
-            check = verify(rows, model, scale, worst)
-            attempt.residual = check.residual
-            if claims.reproduces(check) and attempt.sample is not None:
-                attempt.model, attempt.certificate = _settle(rows, model, check, scale, chosen, attempt.sample)
-                attempt.failure = ""
+            more = _confirm(rows, model, scale, chosen, attempt)
+            if more is None:
                 return attempt
-            attempt.failure = "residual"
-            if attempt.sample_rows == rows.n_rows or worst.n_wrong > 0.5 * rows.n_rows:
-                return attempt  # nothing to add, or noise
-            chosen = np.union1d(chosen, worst.indices)
-            continue  # the few rows that were wrong teach more than random ones
+            chosen = more
+            continue
         barren = barren + 1 if attempt.failure == "no_neurons" else 0
         if attempt.failure == "rank" or attempt.sample_rows == rows.n_rows or (barren == 2 and not persistent):
             return attempt
         chosen = _draw(rows, chosen, 2 * len(chosen), rng)
     return attempt
+
+
+def refine_exactly(rows: Rows, kind: ModelClass, scale: LabelScale, W: Array, rng: np.random.Generator) -> Attempt:
+    """Finish hidden weights W (k, d) that are nearly right, from exact labels of full rank; verify and certify."""
+    attempt = Attempt()
+    size = ROWS_PER_UNKNOWN * max(rows.n_inputs, len(W)) + ROWS_BEYOND
+    chosen: Indices | None = _draw(rows, np.empty(0, dtype=np.int64), size, rng)
+    linear = np.empty((0, rows.n_inputs))
+    while chosen is not None and attempt.rounds < ROUNDS:
+        attempt.rounds += 1
+        sample = _sample(rows, kind, chosen, linear)
+        attempt.sample, attempt.sample_rows, attempt.rank = sample, len(chosen), sample.rank
+        model = _finish(sample, W, linear, kind)
+        W = model.W
+        chosen = _confirm(rows, model, scale, chosen, attempt)
+    return attempt
+
+
+def _confirm(rows: Rows, model: Model, scale: LabelScale, chosen: Indices, attempt: Attempt) -> Indices | None:
+    """Verify on all rows, and settle or note the failure; where more rows can help, return the sample to try next.
+
+    The few rows that are wrong teach more than random ones.
+    """
+    worst = _WorstRows(3 * rows.n_inputs)
+    check = verify(rows, model, scale, worst)
+    attempt.residual = check.residual
+    if claims.reproduces(check) and attempt.sample is not None:
+        attempt.model, attempt.certificate = _settle(rows, model, check, scale, chosen, attempt.sample)
+        attempt.failure = ""
+        return None
+    attempt.failure = "residual"
+    if attempt.sample_rows == rows.n_rows or worst.n_wrong > 0.5 * rows.n_rows:
+        return None  # nothing to add, or noise
+    return np.union1d(chosen, worst.indices)
 
 
 def _draw(rows: Rows, chosen: Indices, size: int, rng: np.random.Generator) -> Indices:

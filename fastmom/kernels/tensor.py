@@ -1,9 +1,12 @@
-"""Pair features of rows, and the sums of their products, without writing the features of all rows down.
+"""Sums of products of features of rows, without writing the features of all rows down.
 
 A tile of rows is turned into features laid out one feature a row, so that every feature is one vector loop over the
 tile's samples, and the features go straight into a matrix product whose result the block's sum receives.
 Passes have the signature ``(X, Y, *parameters, scratch, row_values, sums)``, see `fastmom.kernels.forward`; none of
-them writes row values. svec(S) is the upper triangle of S, row by row, its off-diagonal entries times sqrt(2).
+them writes row values. Sums are float64 whatever the rows are.
+
+The pairs (i, j), i <= j, of k coordinates are numbered row by row, as in svec(S): the upper triangle of S, its
+off-diagonal entries times sqrt(2).
 """
 
 import numpy as np
@@ -11,20 +14,20 @@ from numba import prange
 
 from fastmom.kernels._compile import block, driver
 
-PANEL = 48  # rows of a product formed at once: it stays in cache until it is added
-TILE_BYTES = 1 << 20  # of features: they stay in L2 beside a panel
+TILE = 256  # rows turned into features at once: they stay in L2
+HEIGHT, COLUMNS = 24, 48  # of a product formed at once: small enough for OpenBLAS to take its operands as they lie
 ROOT2 = np.sqrt(2.0)
 
 
-def pairs(k: int) -> int:
-    """Length of svec of a (k, k) matrix."""
+def n_pairs(k: int) -> int:
+    """Number of pairs (i, j), i <= j, of k coordinates."""
     return k * (k + 1) // 2
 
 
 def distinguishing_widths(k: int, e: int) -> tuple[int, int]:
     """Scratch columns a row needs in `distinguishing_pass`, and length of its sum."""
-    n_f, n_g = pairs(k), pairs(e)
-    return 2 * k + e + 2 * (n_f + n_g), n_g * (n_f + n_g) + n_g + n_f
+    n_f, n_g = n_pairs(k), n_pairs(e)
+    return COLUMNS + 2 * k + e + 2 * n_g + n_f, n_g * (n_f + n_g) + n_g + n_f
 
 
 @block
@@ -33,18 +36,84 @@ def _part(flat, start, rows, columns):
 
 
 @block
-def _tile_rows(n_features):
-    """Rows of a tile: a power of two from 128 to 1024."""
-    rows = 1024
-    while rows > 128 and rows * n_features * 8 > TILE_BYTES:
-        rows //= 2
-    return rows
+def _position(i, j, k):
+    """Number of the pair i <= j of k coordinates."""
+    return i * k - (i * (i - 1)) // 2 + j - i
 
 
 @block
 def _project(matrix, rows, out):
     """Out (k, h) = matrix^T rows^T: matrix (d, k), rows (h, d)."""
     np.dot(matrix.T, rows.T, out)
+
+
+@block
+def _times(left, right, work):
+    """Left right^T (p, q), in work."""
+    out = _part(work, 0, left.shape[0], right.shape[0])
+    np.dot(left, right.T, out)
+    return out
+
+
+@block
+def _add_products(left, right, work, out):
+    """Add left right^T (p, q) to out, left (p, h), right (q, h)."""
+    p, q = out.shape
+    columns = min(q, COLUMNS, work.shape[0])
+    height = min(p, HEIGHT, work.shape[0] // columns)
+    for a in range(0, p, height):
+        b = min(p, a + height)
+        for c in range(0, q, columns):
+            product = _times(left[a:b], right[c : min(q, c + columns)], work)
+            for i in range(product.shape[0]):
+                for j in range(product.shape[1]):
+                    out[a + i, c + j] += product[i, j]
+
+
+@block
+def _add_quartic(left, right, k, work, out):
+    """Add left right^T (n_pairs, n_pairs) to out as far as symmetry asks for it.
+
+    Left holds the pairs as (0, 0), (0, 1), (1, 1), (0, 2), ..., right in the usual one. As z_i z_j z_p z_q is symmetric, only
+    the products of (i, j) with (p, q), i <= j <= p <= q, are needed: a sixth of them all.
+    """
+    n_p = out.shape[0]
+    columns = min(n_p, COLUMNS, work.shape[0])
+    height = min(n_p, HEIGHT, work.shape[0] // columns)
+    i, j = 0, 0
+    for a in range(0, n_p, height):
+        b = min(n_p, a + height)
+        first_i, first_j = i, j
+        for c in range(_position(first_j, first_j, k), n_p, columns):
+            product = _times(left[a:b], right[c : min(n_p, c + columns)], work)
+            i, j = first_i, first_j
+            for r in range(product.shape[0]):
+                row = _position(i, j, k)
+                for s in range(product.shape[1]):
+                    out[row, c + s] += product[r, s]
+                i, j = (i + 1, j) if i < j else (0, j + 1)
+
+
+@block
+def _root2_unless(equal):
+    return 1.0 if equal else ROOT2
+
+
+@block
+def _complete(square, k):
+    """Fill the entries of a Gram of svec(z z^T) that `_add_quartic` leaves to symmetry."""
+    for i in range(k):
+        for j in range(i, k):
+            a = _position(i, j, k)
+            for p in range(i, k):
+                for q in range(j if p == i else p, k):
+                    b = _position(p, q, k)
+                    if p < j:
+                        low, high = min(j, q), max(j, q)
+                        known = square[_position(i, p, k), _position(low, high, k)]
+                        scale = ROOT2 * _root2_unless(p == q) / (_root2_unless(i == p) * _root2_unless(j == q))
+                        square[a, b] = known * scale
+                    square[b, a] = square[a, b]
 
 
 @block
@@ -60,16 +129,6 @@ def _normalise(x):
 
 
 @block
-def _product(a, b, scale, out):
-    """Out (h,) = scale a b; returns its sum."""
-    total = 0.0
-    for i in range(out.shape[0]):
-        out[i] = scale * (a[i] * b[i])
-        total += out[i]
-    return total
-
-
-@block
 def _difference(a, b, c, d, scale, out):
     """Out (h,) = scale (a b - c d); returns its sum."""
     total = 0.0
@@ -80,45 +139,30 @@ def _difference(a, b, c, d, scale, out):
 
 
 @block
-def _add_products(left, right, panel, square, rest):
-    """Add left right^T (p, q) to [square (p, p), rest (p, q - p)], left (p, h), right (q, h), q >= p.
-
-    Below the diagonal square is left alone: its first p columns are symmetric.
-    """
-    p, q = left.shape[0], right.shape[0]
-    height = min(PANEL, panel.shape[0] // q)
-    for a in range(0, p, height):
-        b = min(p, a + height)
-        out = _part(panel, 0, b - a, q - a)
-        np.dot(left[a:b], right[a:].T, out)
-        for i in range(b - a):
-            for j in range(i, p - a):
-                square[a + i, a + j] += out[i, j]
-            for j in range(q - p):
-                rest[a + i, j] += out[i, p - a + j]
+def _svec(x, left, out, sums):
+    """Out (n_pairs, h) = svec(x x^T) of every column of x (e, h), in left the other order; adds the sum of each."""
+    e = x.shape[0]
+    for j in range(e):
+        for i in range(j + 1):
+            other, own = left[j * (j + 1) // 2 + i], out[_position(i, j, e)]
+            scale = _root2_unless(i == j)
+            total = 0.0
+            for row in range(own.shape[0]):
+                feature = scale * (x[i, row] * x[j, row])
+                own[row] = feature
+                other[row] = feature
+                total += feature
+            sums[_position(i, j, e)] += total
 
 
 @block
-def _mirror(square):
-    """Copy what is above the diagonal below it."""
-    for i in range(square.shape[0]):
-        for j in range(i):
-            square[i, j] = square[j, i]
-
-
-@block
-def _distinguishing_features(x, p, q, features, sum_g, sum_f):
-    """Features (P_e + P_k, h) = [svec(x x^T), svec(q q^T) - svec(p p^T)] of every column; adds their sums."""
-    e, k = x.shape[0], p.shape[0]
+def _svec_difference(p, q, out, sums):
+    """Out (n_pairs, h) = svec(q q^T) - svec(p p^T) of every column; adds the sum of each."""
+    k = p.shape[0]
     row = 0
-    for i in range(e):
-        for j in range(i, e):
-            sum_g[row] += _product(x[i], x[j], 1.0 if i == j else ROOT2, features[row])
-            row += 1
-    n_g = row
     for i in range(k):
         for j in range(i, k):
-            sum_f[row - n_g] += _difference(q[i], q[j], p[i], p[j], 1.0 if i == j else ROOT2, features[row])
+            sums[row] += _difference(q[i], q[j], p[i], p[j], _root2_unless(i == j), out[row])
             row += 1
 
 
@@ -133,18 +177,14 @@ def _distinguishing_block(X, Y, coordinates, p_map, q_map, bounded, scratch, sum
     n_g, n_f = e * (e + 1) // 2, k * (k + 1) // 2
     for j in range(sums.shape[0]):
         sums[j] = 0.0
-    rest = _part(sums, 0, n_g, n_f)
-    square = _part(sums, n_g * n_f, n_g, n_g)
-    sum_g = sums[n_g * (n_g + n_f) : n_g * (n_g + n_f) + n_g]
-    sum_f = sums[n_g * (n_g + n_f) + n_g :]
-    tile = _tile_rows(n_g + n_f)
-    for first in range(0, X.shape[0], tile):
-        last = min(X.shape[0], first + tile)
+    rest, square = _part(sums, 0, n_g, n_f), _part(sums, n_g * n_f, n_g, n_g)
+    totals = sums[n_g * (n_g + n_f) :]
+    for first in range(0, X.shape[0], TILE):
+        last = min(X.shape[0], first + TILE)
         h = last - first
-        x = _part(scratch, 0, e, h)
-        p = _part(scratch, e * h, k, h)
-        q = _part(scratch, (e + k) * h, k, h)
-        features = _part(scratch, (e + 2 * k) * h, n_g + n_f, h)
+        x, p, q = _part(scratch, 0, e, h), _part(scratch, e * h, k, h), _part(scratch, (e + k) * h, k, h)
+        left = _part(scratch, (e + 2 * k) * h, n_g, h)
+        right = _part(scratch, (e + 2 * k + n_g) * h, n_g + n_f, h)
         _project(coordinates, X[first:last], x)
         _project(p_map, X[first:last], p)
         _project(q_map, Y[first:last], q)
@@ -153,9 +193,12 @@ def _distinguishing_block(X, Y, coordinates, p_map, q_map, bounded, scratch, sum
                 q[a, i] = 2.0 * q[a, i] - p[a, i]
         if bounded[0] > 0.0:
             _normalise(x)
-        _distinguishing_features(x, p, q, features, sum_g, sum_f)
-        _add_products(features[:n_g], features, scratch[(e + 2 * k + n_g + n_f) * h :], square, rest)
-    _mirror(square)
+        _svec(x, left, right[:n_g], totals[:n_g])
+        _svec_difference(p, q, right[n_g:], totals[n_g:])
+        work = scratch[(e + 2 * k + 2 * n_g + n_f) * h :]
+        _add_products(right[:n_g], right[n_g:], work, rest)
+        _add_quartic(left, right[:n_g], e, work, square)
+    _complete(square, e)
 
 
 @driver

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from fastmom.comparison import compare as compare
     from fastmom.learners.auto import learn as learn
     from fastmom.learners.rectified import learn_rectified as learn_rectified
+    from fastmom.learners.symmetric import learn_symmetric as learn_symmetric
     from fastmom.network import TwoLayerNetwork as TwoLayerNetwork
     from fastmom.network import load as load
     from fastmom.result import Certificate as Certificate
@@ -33,6 +34,7 @@ _HOMES = {
     "compare": "comparison",
     "learn": "learners.auto",
     "learn_rectified": "learners.rectified",
+    "learn_symmetric": "learners.symmetric",
     "load": "network",
     "make_samples": "teachers",
     "random_teacher": "teachers",

@@ -96,7 +96,7 @@ def sample_inputs(n: int, d: int, law: str = "gaussian", rng: int | Generator | 
     n, d : int
         Rows and columns.
     law : str
-        "gaussian": N(0, I). "mixture": five unit Gaussian clusters with centres from N(0, 4 I), not centred.
+        "gaussian": N(0, I). "mixture": six unit Gaussian clusters, centres from N(0, 4 I) and opposite.
         "hypercube": -1 or 1. "student_t": three degrees of freedom. "uniform": on [0, 1]. "laplace".
         "exponential": Exp(1) - 1. "sparse": N(0, 1) with probability 0.2, else 0. "correlated": Gaussian, the
         eigenvalues of the covariance falling geometrically from 1 to 0.05 in a random basis.
@@ -279,8 +279,8 @@ def _conditioned(rng: Generator, k: int, d: int, condition: float) -> Array:
 
 
 def _mixture(rng: Generator, n: int, d: int) -> Array:
-    centres = 2.0 * rng.standard_normal((5, d))
-    return rng.standard_normal((n, d)) + centres[rng.integers(5, size=n)]
+    centres = 2.0 * rng.standard_normal((3, d))
+    return rng.standard_normal((n, d)) + np.vstack([centres, -centres])[rng.integers(6, size=n)]
 
 
 def _correlated(rng: Generator, n: int, d: int) -> Array:

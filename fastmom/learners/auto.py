@@ -10,10 +10,14 @@ from typing import Any
 import numpy as np
 
 from fastmom.learners.rectified import learn_rectified
+from fastmom.learners.symmetric import learn_symmetric
 from fastmom.result import FitResult
 from fastmom.runtime.validation import as_choice
 
-LEARNERS: dict[str, Callable[..., FitResult]] = {"rectified": learn_rectified}
+LEARNERS: dict[str, Callable[..., FitResult]] = {
+    "rectified": learn_rectified,
+    "symmetric": learn_symmetric,
+}
 
 
 def learn(
@@ -33,14 +37,14 @@ def learn(
         Inputs.
     Y : array_like (n, m) or (n,)
         Labels.
-    method : {"auto", "rectified"}
+    method : {"auto", "rectified", "symmetric"}
         Which learner; "auto" chooses (so far always "rectified").
     n_hidden : int, optional
         Number of neurons; found from the labels if None.
     rng : int, Generator or None
         Same value, same bits.
     **options
-        Of the learner, e.g. ``bias=True``, ``noise="none"``; see `learn_rectified`.
+        Of the learner, e.g. ``bias=True``, ``noise="none"``; see `learn_rectified`, `learn_symmetric`.
 
     Returns
     -------

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from fastmom.activations import Activation
-from fastmom.learners.problem import read_problem, refusal
+from fastmom.learners.problem import fit_result, read_problem, refusal
 from fastmom.patterns import exact, noisy
 from fastmom.patterns.model import LabelScale, ModelClass, label_scale
 from fastmom.patterns.verdict import Outcome, failure, least_squares, not_recovered, recovered
@@ -93,18 +93,7 @@ def learn_rectified(
     with single_blas_thread():
         outcome = recover(rows, kind, label_scale(rows), noise, generator)
     outcome.timings["total"] = time.perf_counter() - started
-    return FitResult(
-        network=outcome.network,
-        success=outcome.success,
-        status=outcome.status,
-        message=outcome.message,
-        method="rectified",
-        variant="snap",
-        certificate=outcome.certificate,
-        diagnostics=outcome.diagnostics,
-        timings=outcome.timings,
-        seed=seed,
-    )
+    return fit_result(outcome, "rectified", "snap", seed)
 
 
 def recover(rows: Rows, kind: ModelClass, scale: LabelScale, noise: str, rng: np.random.Generator) -> Outcome:

@@ -116,10 +116,19 @@ def refine_exactly(rows: Rows, kind: ModelClass, scale: LabelScale, W: Array, rn
         attempt.rounds += 1
         sample = _sample(rows, kind, chosen, linear)
         attempt.sample, attempt.sample_rows, attempt.rank = sample, len(chosen), sample.rank
+        if sample.rank != len(W):
+            attempt.failure = "rank"
+            return attempt
         model = _finish(sample, W, linear, kind)
         W = model.W
         chosen = _confirm(rows, model, scale, chosen, attempt)
     return attempt
+
+
+def sample_rows(rows: Rows, kind: ModelClass, size: int, rng: np.random.Generator) -> Sample:
+    """Random rows, all of them when that is not many more, with the basis of their label space."""
+    chosen = _draw(rows, np.empty(0, dtype=np.int64), size, rng)
+    return _sample(rows, kind, chosen, np.empty((0, rows.n_inputs)))
 
 
 def _confirm(rows: Rows, model: Model, scale: LabelScale, chosen: Indices, attempt: Attempt) -> Indices | None:

@@ -138,9 +138,8 @@ def fit_noisy(rows: Rows, kind: ModelClass, k: int | None, rng: np.random.Genera
     rng : numpy.random.Generator
         Draws sample and starts.
     """
-    X, Y = subsample(rows, max(_SAMPLE_ROWS, _ROWS_PER_UNKNOWN * max(rows.n_inputs, rows.n_outputs)), rng)
+    X, Y, metric = _part(rows, rng)
     known = np.ones((len(X), int(kind.output_bias)))
-    metric = Rows(X, Y) if 2 * len(X) < rows.n_rows else rows
     rank = label_rank(Y, known)
     size = k or max(1, rank - 1)  # the rank may be one too many, or miss weak neurons
     largest = min(rows.n_outputs, rank + max(3, rank // 2))
@@ -156,6 +155,20 @@ def fit_noisy(rows: Rows, kind: ModelClass, k: int | None, rng: np.random.Genera
         descent, agreed = trial, also
     _, structure = strongest_direction(X, residuals(X, Y, descent.point.model), kind, rng)
     return NoisyFit(descent, starts, agreed, structure)
+
+
+def polish(rows: Rows, kind: ModelClass, W: Array, rng: np.random.Generator) -> NoisyFit:
+    """Least-squares optimum on all rows from hidden weights W (k, d); whether it is agreed on is its convergence."""
+    X, Y, metric = _part(rows, rng)
+    descent = descend(rows, kind, W, metric=metric)
+    _, structure = strongest_direction(X, residuals(X, Y, descent.point.model), kind, rng)
+    return NoisyFit(descent, 0, descent.converged, structure)
+
+
+def _part(rows: Rows, rng: np.random.Generator) -> tuple[Array, Array, Rows]:
+    """A random part of the rows, X and Y, and the rows that give the normal matrix: the part if it is much smaller."""
+    X, Y = subsample(rows, max(_SAMPLE_ROWS, _ROWS_PER_UNKNOWN * max(rows.n_inputs, rows.n_outputs)), rng)
+    return X, Y, Rows(X, Y) if 2 * len(X) < rows.n_rows else rows
 
 
 def _best_start(

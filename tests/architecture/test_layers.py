@@ -36,6 +36,7 @@ PUBLIC = {
     "compare",
     "learn",
     "learn_rectified",
+    "learn_symmetric",
     "load",
     "make_samples",
     "random_teacher",

@@ -52,7 +52,7 @@ def estimate_neurons(rows: Rows, k: int, rng: np.random.Generator, *, plain: boo
     """
     regression = regress(rows)
     at = frame(regression, regression.B, k)
-    found = detector(rows, at, plain=plain)
+    found = detector(rows, at, plain=regression.unit if plain else 0.0)
     Z = diagonalize_jointly(found.null_matrices, rng, n_pencils=1 if plain else 50).Z
     if not plain:
         Z = refine(found.matrix, Z)
@@ -88,7 +88,7 @@ def _corrected(rows: Rows, regression: Regression, step: Step, most: int) -> tup
     rest = remainder(rows, regression, step.A, step.W)
     for corrections in range(most):
         at = frame(regression, rest.B, len(step.W))
-        found = detector(rows, at, plain=False)
+        found = detector(rows, at, plain=0.0)
         Z = refine(found.matrix, at.rows_of(step.A))
         trial = Step(*at.network(Z, regression.mean_label), found)
         after = remainder(rows, regression, trial.A, trial.W)
@@ -165,7 +165,8 @@ def remainder(rows: Rows, regression: Regression, A: Array, W: Array) -> Remaind
     loss = 0.0
     for _, X, Y in rows.chunks(_CHUNK):
         R = Y - np.maximum(X @ W.T, 0.0) @ A.T
-        cross += R.T @ X
+        cross += R.T @ (X / regression.unit)
         loss += float(np.einsum("ij,ij->", R, R))
-    B = A @ W / 2 + cross / rows.n_rows @ regression.inverse_root @ regression.inverse_root
+    inverse = regression.inverse_root * regression.unit
+    B = A @ W / 2 + cross @ inverse @ inverse / (rows.n_rows * regression.unit)
     return Remainder(loss, B)

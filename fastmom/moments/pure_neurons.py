@@ -33,17 +33,17 @@ class Regression:
 
     Attributes
     ----------
-    covariance : ndarray (d, d)
-        E[x x^T].
+    unit : float
+        RMS of an input.
     mean_label : ndarray (m,)
         E[y].
     B : ndarray (m, d)
         E[y x^T] E[x x^T]^-1, half of A W for symmetric inputs.
     root, inverse_root : ndarray (d, d)
-        Of the covariance; the latter on its range.
+        Of E[x x^T]; the latter on its range.
     """
 
-    covariance: Array
+    unit: float
     mean_label: Array
     B: Array
     root: Array
@@ -53,15 +53,18 @@ class Regression:
 def regress(rows: Rows) -> Regression:
     """Regression of the labels on the inputs, in one pass."""
     d, m = rows.n_inputs, rows.n_outputs
+    unit = max(max(float(np.abs(X).max()) for _, X, _ in rows.chunks(_CHUNK)), np.finfo(float).tiny)
     covariance, cross, total = np.zeros((d, d)), np.zeros((m, d)), np.zeros(m)
     for _, X, Y in rows.chunks(_CHUNK):
+        X = X / unit
         covariance += X.T @ X
         cross += Y.T @ X
         total += Y.sum(axis=0)
-    covariance /= rows.n_rows
-    roots = symmetric_roots(covariance)
-    B = cross / rows.n_rows @ roots.inverse_root @ roots.inverse_root
-    return Regression(covariance, total / rows.n_rows, B, roots.root, roots.inverse_root)
+    rms = np.sqrt(np.trace(covariance) / (rows.n_rows * d))
+    roots = symmetric_roots(covariance / (rows.n_rows * rms**2))
+    B = cross / (rows.n_rows * rms) @ roots.inverse_root @ roots.inverse_root
+    unit *= rms
+    return Regression(unit, total / rows.n_rows, B / unit, roots.root * unit, roots.inverse_root / unit)
 
 
 @dataclass(frozen=True)
@@ -150,7 +153,7 @@ class Detector:
         return float(values[P - k] / values[P - k - 1]) if values[P - k - 1] > 0 else 1.0
 
 
-def detector(rows: Rows, at: Frame, *, plain: bool) -> Detector:
+def detector(rows: Rows, at: Frame, *, plain: float) -> Detector:
     """The detector of one pass over the rows.
 
     Parameters
@@ -159,13 +162,13 @@ def detector(rows: Rows, at: Frame, *, plain: bool) -> Detector:
         Samples.
     at : Frame
         Coordinates of labels.
-    plain : bool
-        True: g = x (x) x, as in the paper. False: g = svec(p p^T)/|p|^2 in the k dimensions, brought to unit
-        covariance; bounded, so heavy tails do no harm.
+    plain : float
+        Zero: g = svec(p p^T)/|p|^2 in the k dimensions, brought to unit covariance; bounded, so heavy tails do no
+        harm. Otherwise g = x (x) x as in the paper, x in this unit.
     """
     d, m, k = rows.n_inputs, rows.n_outputs, len(at.scale)
     p_map, q_map = at.p_map, at.q_map
-    coordinates = np.eye(d) if plain else p_map
+    coordinates = np.eye(d) / plain if plain else p_map
     e = coordinates.shape[1]
     P, Pe = k * (k + 1) // 2, e * (e + 1) // 2
     scratch_width, width = tensor.distinguishing_widths(k, e)

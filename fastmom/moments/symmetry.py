@@ -16,6 +16,7 @@ def distinguishing_values(X: Array, W: Array) -> Array:
     Columns E[s_i s_j 1{s_i s_j <= 0} x~ (x) x~], i < j, and E[x~ (x) x~], x~ the inputs with unit covariance: the
     paper's guarantee holds if the smallest is positive.
     """
+    X = X / (np.abs(X).max() or 1.0)
     x, S = X @ symmetric_roots(X.T @ X / len(X)).inverse_root, X @ W.T
     i, j = np.triu_indices(len(W), 1)
     weights = np.column_stack([np.minimum(S[:, i] * S[:, j], 0.0), np.ones(len(X))])
@@ -32,8 +33,9 @@ def asymmetry(X: Array, rng: np.random.Generator) -> float:
     Sums of odd functions of random and coordinate directions, normalised by the root of their sum of squares. Given
     the rows up to sign they are sums of random signs, for which Hoeffding bounds P(|t| > a) by 2 exp(-a^2/2).
     """
-    size = np.sqrt(np.mean(X**2, axis=0))
-    x = X / np.where(size > 0, size, 1.0)
+    largest = np.abs(X).max(axis=0)
+    x = X / np.where(largest > 0, largest, 1.0)
+    x /= np.sqrt(np.maximum(np.mean(x**2, axis=0), np.finfo(float).tiny))
     d = x.shape[1]
     directions = np.hstack([np.eye(d), rng.standard_normal((d, d)) / np.sqrt(d)])
     t = x @ directions

@@ -269,3 +269,25 @@ def test_fewer_outputs_than_neurons_are_refused():
     X, Y = fm.make_samples(fm.random_teacher(6, 4, 2, rng=0), 500, rng=1)
     result = fm.learn_symmetric(X, Y, 4, rng=2)
     assert result.status == "too_few_outputs" and not result.success
+
+
+@pytest.mark.parametrize("scale", [1e100, 1e-100])
+@pytest.mark.parametrize("variant", ["refined", "paper", "algebraic"])
+def test_units_do_not_matter(variant, scale):
+    teacher = fm.random_teacher(4, 3, 3, rng=0)
+    X, Y = fm.make_samples(teacher, 400, rng=1)
+    result = fm.learn_symmetric(X * scale, Y * scale, 3, variant=variant, rng=2)
+    assert result.success and fm.compare(result, teacher).max_error < 1e-11
+
+
+@pytest.mark.parametrize(("d", "k", "m", "n"), [(1, 1, 1, 10), (2, 2, 2, 30), (5, 5, 5, 20), (3, 3, 8, 40)])
+@pytest.mark.parametrize("variant", ["refined", "algebraic"])
+def test_small_problems(variant, d, k, m, n):
+    teacher = fm.random_teacher(d, k, m, rng=1)
+    X, Y = fm.make_samples(teacher, n, rng=2)
+    result = fm.learn_symmetric(X, Y, k, variant=variant, rng=3)
+    if result.success:
+        assert result.certificate.certified
+        assert fm.compare(result, teacher).max_error < 1e-10 or result.certificate.unidentified
+    else:
+        assert result.status in ("nullity", "too_few_rows") and n < 2 * k * (d + k)

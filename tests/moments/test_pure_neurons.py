@@ -48,7 +48,7 @@ def test_with_exact_regression_the_detector_vanishes_on_neurons():
     teacher, X, Y = teacher_and_rows("laplace")
     rows = Rows(X, Y)
     at = pure_neurons.frame(pure_neurons.regress(rows), teacher.A @ teacher.W / 2, 4)
-    for plain in (False, True):
+    for plain in (0.0, 1.0):
         found = pure_neurons.detector(rows, at, plain=plain)
         Z = at.rows_of(teacher.A)
         vanishing = found.matrix @ svec(np.einsum("ia,ib->iab", Z, Z)).T
@@ -71,7 +71,7 @@ def test_label_noise_adds_the_image_of_the_test_functions_mean():
     teacher, X, Y = teacher_and_rows("gaussian", n=100_000)
     noisy = Y + 0.5 * np.random.default_rng(0).standard_normal(Y.shape)
     at = pure_neurons.frame(pure_neurons.regress(Rows(X, Y)), teacher.A @ teacher.W / 2, 4)
-    clean, dirty = (pure_neurons.detector(Rows(X, labels), at, plain=False).matrix for labels in (Y, noisy))
+    clean, dirty = (pure_neurons.detector(Rows(X, labels), at, plain=0.0).matrix for labels in (Y, noisy))
     assert np.linalg.norm(clean - dirty) < 0.1 * np.linalg.norm(clean)  # 2e-1 times as much without the projection
 
 

@@ -15,7 +15,10 @@ from numba import prange
 from fastmom.kernels._compile import block, driver
 
 TILE = 256  # rows turned into features at once: they stay in L2
-HEIGHT, COLUMNS = 24, 48  # of a product formed at once: small enough for OpenBLAS to take its operands as they lie
+# A product formed at once is small enough for OpenBLAS to take its operands as they lie: twice as fast as packing them.
+AREA, COLUMNS = 1152, 48
+HEIGHT = 12  # of a product within a fourth moment: the shorter, the less it computes that symmetry gives
+SWEPT = 384  # bytes of a row from which reading a tile once, in order, before a matrix product pays
 ROOT2 = np.sqrt(2.0)
 
 
@@ -30,6 +33,18 @@ def distinguishing_widths(k: int, e: int) -> tuple[int, int]:
     return COLUMNS + 2 * k + e + 2 * n_g + n_f, n_g * (n_f + n_g) + n_g + n_f
 
 
+def small_tensor_widths(order: int, k: int, q: int) -> tuple[int, int]:
+    """Scratch columns a row needs in `small_tensor_pass`, and length of its sum."""
+    n_p = n_pairs(k)
+    highest = {2: k * k, 3: n_p * k, 4: n_p * n_p}[order]
+    return COLUMNS + 1 + 2 * k + 2 * n_p, q * (1 + k + n_p + highest)
+
+
+def face_splitting_widths(p: int, q: int) -> tuple[int, int]:
+    """Scratch columns a row needs in `face_splitting_pass`, and length of its sum."""
+    return COLUMNS + p + q + n_pairs(p) + n_pairs(q), n_pairs(p) * n_pairs(q)
+
+
 @block
 def _part(flat, start, rows, columns):
     return flat[start : start + rows * columns].reshape(rows, columns)
@@ -42,9 +57,53 @@ def _position(i, j, k):
 
 
 @block
+def _sweep(values):
+    total = values.dtype.type(0)
+    for i in range(values.shape[0]):
+        total += values[i]
+    return total
+
+
+@block
 def _project(matrix, rows, out):
     """Out (k, h) = matrix^T rows^T: matrix (d, k), rows (h, d)."""
+    if rows.shape[1] * rows.itemsize >= SWEPT:
+        out[0, 0] = _sweep(rows.reshape(-1))  # brings them into cache at the speed of memory; BLAS alone reads slower
     np.dot(matrix.T, rows.T, out)
+
+
+@block
+def _transpose(rows, out):
+    """Out (k, h) = the first k columns of rows (h, d)."""
+    for i in range(out.shape[1]):
+        for a in range(out.shape[0]):
+            out[a, i] = rows[i, a]
+
+
+@block
+def _product(a, b, out):
+    """Out (h,) = a b; returns its sum."""
+    total = out.dtype.type(0)
+    for i in range(out.shape[0]):
+        out[i] = a[i] * b[i]
+        total += out[i]
+    return total
+
+
+@block
+def _pairs(z, out):
+    """Out (n_pairs, h) = z_i z_j of every column of z (k, h)."""
+    for i in range(z.shape[0]):
+        for j in range(i, z.shape[0]):
+            _product(z[i], z[j], out[_position(i, j, z.shape[0])])
+
+
+@block
+def _weighted_pairs(weighted, z, out, sums):
+    """Out (n_pairs, h) = weighted_j z_i in the order (0, 0), (0, 1), (1, 1), (0, 2), ...; adds the sum of each."""
+    for j in range(z.shape[0]):
+        for i in range(j + 1):
+            sums[_position(i, j, z.shape[0])] += _product(weighted[j], z[i], out[j * (j + 1) // 2 + i])
 
 
 @block
@@ -59,8 +118,8 @@ def _times(left, right, work):
 def _add_products(left, right, work, out):
     """Add left right^T (p, q) to out, left (p, h), right (q, h)."""
     p, q = out.shape
-    columns = min(q, COLUMNS, work.shape[0])
-    height = min(p, HEIGHT, work.shape[0] // columns)
+    columns = min(q, COLUMNS)
+    height = min(AREA, work.shape[0]) // columns
     for a in range(0, p, height):
         b = min(p, a + height)
         for c in range(0, q, columns):
@@ -74,12 +133,12 @@ def _add_products(left, right, work, out):
 def _add_quartic(left, right, k, work, out):
     """Add left right^T (n_pairs, n_pairs) to out as far as symmetry asks for it.
 
-    Left holds the pairs as (0, 0), (0, 1), (1, 1), (0, 2), ..., right in the usual one. As z_i z_j z_p z_q is symmetric, only
+    Left holds pairs in the order of `_weighted_pairs`, right in the usual one. As z_i z_j z_p z_q is symmetric, only
     the products of (i, j) with (p, q), i <= j <= p <= q, are needed: a sixth of them all.
     """
     n_p = out.shape[0]
-    columns = min(n_p, COLUMNS, work.shape[0])
-    height = min(n_p, HEIGHT, work.shape[0] // columns)
+    columns = min(n_p, AREA // HEIGHT, work.shape[0])
+    height = min(HEIGHT, work.shape[0] // columns)
     i, j = 0, 0
     for a in range(0, n_p, height):
         b = min(n_p, a + height)
@@ -129,29 +188,17 @@ def _normalise(x):
 
 
 @block
-def _difference(a, b, c, d, scale, out):
-    """Out (h,) = scale (a b - c d); returns its sum."""
-    total = 0.0
-    for i in range(out.shape[0]):
-        out[i] = scale * (a[i] * b[i] - c[i] * d[i])
-        total += out[i]
-    return total
-
-
-@block
 def _svec(x, left, out, sums):
     """Out (n_pairs, h) = svec(x x^T) of every column of x (e, h), in left the other order; adds the sum of each."""
     e = x.shape[0]
     for j in range(e):
         for i in range(j + 1):
             other, own = left[j * (j + 1) // 2 + i], out[_position(i, j, e)]
-            scale = _root2_unless(i == j)
-            total = 0.0
+            scale, total = _root2_unless(i == j), 0.0
             for row in range(own.shape[0]):
-                feature = scale * (x[i, row] * x[j, row])
-                own[row] = feature
-                other[row] = feature
-                total += feature
+                own[row] = scale * (x[i, row] * x[j, row])
+                other[row] = own[row]
+                total += own[row]
             sums[_position(i, j, e)] += total
 
 
@@ -159,11 +206,13 @@ def _svec(x, left, out, sums):
 def _svec_difference(p, q, out, sums):
     """Out (n_pairs, h) = svec(q q^T) - svec(p p^T) of every column; adds the sum of each."""
     k = p.shape[0]
-    row = 0
     for i in range(k):
         for j in range(i, k):
-            sums[row] += _difference(q[i], q[j], p[i], p[j], _root2_unless(i == j), out[row])
-            row += 1
+            own, scale, total = out[_position(i, j, k)], _root2_unless(i == j), 0.0
+            for row in range(own.shape[0]):
+                own[row] = scale * (q[i, row] * q[j, row] - p[i, row] * p[j, row])
+                total += own[row]
+            sums[_position(i, j, k)] += total
 
 
 @block
@@ -210,3 +259,85 @@ def distinguishing_pass(X, Y, coordinates, p_map, q_map, bounded, scratch, row_v
             i, j = b * size, min(X.shape[0], (b + 1) * size)
             work = scratch[lane].reshape(-1)
             _distinguishing_block(X[i:j], Y[i:j], coordinates, p_map, q_map, bounded, work, sums[b])
+
+
+@block
+def _small_tensor_block(X, W, V, order, scratch, sums):
+    """Sums for each column w of W, z = X V: of w (1), w z (k), w z_i z_j (n_pairs), and the tensor of w z x .. x z.
+
+    The tensor is (k, k) for order[0] = 2, (n_pairs, k) with rows in the order of `_weighted_pairs` for 3, and
+    (n_pairs, n_pairs) for 4, see `_add_quartic`. Order 2 leaves the sums by pairs at zero.
+    """
+    k, q = V.shape[1], W.shape[1]
+    n_p, width = k * (k + 1) // 2, sums.shape[0] // q
+    for j in range(sums.shape[0]):
+        sums[j] = 0.0
+    for first in range(0, X.shape[0], TILE):
+        last = min(X.shape[0], first + TILE)
+        h = last - first
+        z, weighted, w = _part(scratch, 0, k, h), _part(scratch, k * h, k, h), scratch[2 * k * h : (2 * k + 1) * h]
+        left, right = _part(scratch, (2 * k + 1) * h, n_p, h), _part(scratch, (2 * k + 1 + n_p) * h, n_p, h)
+        work = scratch[(2 * k + 1 + 2 * n_p) * h :]
+        _project(V, X[first:last], z)
+        if order[0] == 4:
+            _pairs(z, right)
+        for c in range(q):
+            own = sums[c * width : (c + 1) * width]
+            by_pair, tensor = own[1 + k : 1 + k + n_p], own[1 + k + n_p :]
+            for i in range(h):
+                w[i] = W[first + i, c]
+                own[0] += w[i]
+            for a in range(k):
+                own[1 + a] += _product(w, z[a], weighted[a])
+            if order[0] == 2:
+                _add_products(weighted, z, work, _part(tensor, 0, k, k))
+                continue
+            _weighted_pairs(weighted, z, left, by_pair)
+            if order[0] == 3:
+                _add_products(left, z, work, _part(tensor, 0, n_p, k))
+            else:
+                _add_quartic(left, right, k, work, _part(tensor, 0, n_p, n_p))
+
+
+@driver
+def small_tensor_pass(X, W, V, order, scratch, row_values, sums):
+    """Moments of few projections of the rows up to the given order; see `_small_tensor_block`."""
+    lanes, size = scratch.shape[0], scratch.shape[1]
+    for lane in prange(lanes):
+        for b in range(lane, sums.shape[0], lanes):
+            i, j = b * size, min(X.shape[0], (b + 1) * size)
+            _small_tensor_block(X[i:j], W[i:j], V, order, scratch[lane].reshape(-1), sums[b])
+
+
+@block
+def _face_splitting_block(Z, Y, weighted, scratch, sums):
+    """Sum of w z_i z_j x_a x_b (n_pairs, n_pairs): Y = [X, w] if weighted[0] > 0, otherwise Y = X and w = 1."""
+    p, q = Z.shape[1], Y.shape[1] - (1 if weighted[0] > 0 else 0)
+    n_z, n_x = p * (p + 1) // 2, q * (q + 1) // 2
+    for j in range(sums.shape[0]):
+        sums[j] = 0.0
+    for first in range(0, Z.shape[0], TILE):
+        last = min(Z.shape[0], first + TILE)
+        h = last - first
+        z, x = _part(scratch, 0, p, h), _part(scratch, p * h, q, h)
+        left, right = _part(scratch, (p + q) * h, n_z, h), _part(scratch, (p + q + n_z) * h, n_x, h)
+        work = scratch[(p + q + n_z + n_x) * h :]
+        _transpose(Z[first:last], z)
+        _transpose(Y[first:last], x)
+        _pairs(z, left)
+        _pairs(x, right)
+        if weighted[0] > 0:
+            for a in range(n_z):
+                for i in range(h):
+                    left[a, i] *= Y[first + i, q]
+        _add_products(left, right, work, _part(sums, 0, n_z, n_x))
+
+
+@driver
+def face_splitting_pass(Z, Y, weighted, scratch, row_values, sums):
+    """Joint fourth moments of two sets of features; see `_face_splitting_block`."""
+    lanes, size = scratch.shape[0], scratch.shape[1]
+    for lane in prange(lanes):
+        for b in range(lane, sums.shape[0], lanes):
+            i, j = b * size, min(Z.shape[0], (b + 1) * size)
+            _face_splitting_block(Z[i:j], Y[i:j], weighted, scratch[lane].reshape(-1), sums[b])

@@ -16,22 +16,26 @@ import numpy.typing as npt
 Array = npt.NDArray[Any]
 
 _HIGHEST_MOMENT = 10
+_VANISHING = 1e-9  # normalised coefficient, relative to the largest, that counts as zero
 
 
 @dataclass(frozen=True)
 class _Family:
     """What an activation consists of: a new one is one more of these in `_FAMILIES`.
 
-    Each function takes the slope last. `default_slope` is None for a family without a slope parameter;
-    `odd_linear` says that f(t) - f(-t) is linear, `homogeneous` that f(c t) = c f(t) for c > 0.
+    Value and derivative take the parameter (a slope or a power) last. `coefficient` is a closed form where there is
+    one. `default_slope` is None for a family without a slope; `odd_linear` says that f(t) - f(-t) is linear,
+    `degree` is the p of f(c t) = c^p f(t), c > 0, None if there is none. `inverse` maps f(t) > 0 back to t > 0, for
+    a family with f(t) = 0 for t <= 0.
     """
 
     value: Callable[[Array, float], Array]
     derivative: Callable[[Array, float], Array]
-    coefficient: Callable[[int, float], float]
+    coefficient: Callable[[int, float], float] | None = None
     default_slope: float | None = None
-    homogeneous: bool = False
+    degree: float | None = None
     odd_linear: bool = False
+    inverse: Callable[[Array, float], Array] | None = None
 
 
 @dataclass(frozen=True)
@@ -41,14 +45,16 @@ class Activation:
     Parameters
     ----------
     name : str
-        "relu" or "leaky_relu".
+        "relu", "leaky_relu", or a rectified "rectified_tanh", "rectified_expm1", "rectified_log1p": f(max(t, 0)).
     slope : float
         Derivative for t < 0: 0 for relu, strictly between 0 and 1 for leaky_relu.
+    power : float
+        relu only: max(t, 0)^power, power > 0.
 
     Raises
     ------
     ValueError
-        For an unknown name, or a slope the activation does not have.
+        For an unknown name, or a slope or power the activation does not have.
 
     Examples
     --------
@@ -62,11 +68,17 @@ class Activation:
 
     name: str
     slope: float = 0.0
+    power: float = 1.0
 
     def __post_init__(self) -> None:
-        """Check the name and the slope; a NumPy slope becomes a float, so that the text form is stable."""
+        """Check name, slope and power; NumPy numbers become floats, so that the text form is stable."""
         family = _family(self.name)
         object.__setattr__(self, "slope", float(self.slope))
+        object.__setattr__(self, "power", float(self.power))
+        if not (math.isfinite(self.power) and self.power > 0):
+            raise ValueError(f"activation: expected a power > 0, got {self.power}")
+        if self.power != 1.0 and self.name != "relu":
+            raise ValueError(f"activation: {self.name} has no power, got {self.power}; only relu has")
         if family.default_slope is None and self.slope != 0.0:
             raise ValueError(f"activation: {self.name} has no slope, got {self.slope}; leave it out")
         if family.default_slope is not None and not 0.0 < self.slope < 1.0:
@@ -74,18 +86,38 @@ class Activation:
 
     def __call__(self, t: npt.ArrayLike) -> Array:
         """Return f(t), in the floating dtype of t (float64 for integers)."""
-        return _FAMILIES[self.name].value(_floating(t), self.slope)
+        return self._family.value(_floating(t), self._parameter)
 
     def derivative(self, t: npt.ArrayLike) -> Array:
-        """Return f'(t): 1 where t > 0, the slope elsewhere."""
-        return _FAMILIES[self.name].derivative(_floating(t), self.slope)
+        """Return f'(t); at zero the derivative from the left."""
+        return self._family.derivative(_floating(t), self._parameter)
+
+    def inverse(self, value: npt.ArrayLike) -> Array:
+        """Return the t > 0 with f(t) = value > 0.
+
+        Raises
+        ------
+        ValueError
+            For an activation that is not zero on the negative half line.
+        """
+        if self._family.inverse is None:
+            raise ValueError(f"activation: {self} is not zero for negative inputs")
+        return self._family.inverse(_floating(value), self._parameter)
+
+    @property
+    def _family(self) -> _Family:
+        return _POWER if self.power != 1.0 else _FAMILIES[self.name]
+
+    @property
+    def _parameter(self) -> float:
+        return self.power if self.power != 1.0 else self.slope
 
     def coefficient(self, order: int) -> float:
         """Return c_l = E[f(z) He_l(z)], l the order, for z ~ N(0, 1).
 
         He_l are the probabilists' Hermite polynomials, with leading term z^l. For relu, integration by parts
         gives c_0 = 1/sqrt(2 pi), c_1 = 1/2, then 0 for odd l, (-1)^((l-2)/2) (l-3)!!/sqrt(2 pi) for even l;
-        leaky_relu is (1 - slope) relu(t) + slope t.
+        leaky_relu is (1 - slope) relu(t) + slope t. Others by Gauss-Legendre quadrature on both half lines.
 
         Raises
         ------
@@ -95,25 +127,43 @@ class Activation:
         order = operator.index(order)
         if order < 0:
             raise ValueError(f"order: expected at least 0, got {order}")
-        return _FAMILIES[self.name].coefficient(order, self.slope)
+        if self._family.coefficient is not None:
+            return self._family.coefficient(order, self._parameter)
+        return _quadrature_coefficient(self, order)
 
     @property
     def moment_orders(self) -> tuple[int, ...]:
         """Orders 1..10 whose coefficient is non-zero: the moments that see the neurons."""
-        return tuple(order for order in range(1, _HIGHEST_MOMENT + 1) if self.coefficient(order) != 0.0)
+        coefficients = {
+            order: self.coefficient(order) / math.sqrt(math.factorial(order)) for order in range(_HIGHEST_MOMENT + 1)
+        }
+        largest = max(map(abs, coefficients.values()))
+        return tuple(order for order, c in coefficients.items() if order and abs(c) > _VANISHING * largest)
+
+    @property
+    def degree(self) -> float | None:
+        """The p of f(c t) = c^p f(t) for c > 0, so that a neuron's scale can move to its output weights; or None."""
+        return self.power if self.power != 1.0 else self._family.degree
 
     @property
     def homogeneous(self) -> bool:
-        """Whether f(c t) = c f(t) for c > 0, so that a neuron's scale can move to its output weights."""
-        return _FAMILIES[self.name].homogeneous
+        """Whether f(c t) = c f(t) for c > 0: a (leaky) rectifier."""
+        return self.degree == 1.0
+
+    @property
+    def rectified(self) -> bool:
+        """Whether f(t) = 0 for t <= 0 and f(t) > 0 for t > 0."""
+        return self._family.inverse is not None
 
     @property
     def odd_linear(self) -> bool:
         """Whether f(t) - f(-t) = 2 c_1 t, so that a linear part hides the sign of every neuron."""
-        return _FAMILIES[self.name].odd_linear
+        return self._family.odd_linear
 
     def __str__(self) -> str:
         """Return the text that `resolve` reads back exactly."""
+        if self.power != 1.0:
+            return f"{self.name}^{self.power:g}" if float(f"{self.power:g}") == self.power else f"relu^{self.power!r}"
         return self.name if _FAMILIES[self.name].default_slope is None else f"{self.name}({self.slope!r})"
 
 
@@ -133,7 +183,8 @@ def resolve(spec: str | Activation) -> Activation:
     Parameters
     ----------
     spec : str or Activation
-        "relu", "leaky_relu" (slope 0.01), "leaky_relu(0.1)"; ``resolve(str(a)) == a`` for every activation a.
+        "relu", "relu^2", "leaky_relu" (slope 0.01), "leaky_relu(0.1)", "rectified_tanh", ...;
+        ``resolve(str(a)) == a`` for every activation a.
 
     Raises
     ------
@@ -152,6 +203,12 @@ def resolve(spec: str | Activation) -> Activation:
         return spec
     if not isinstance(spec, str):
         raise TypeError(f"activation: expected a name such as 'relu', got {type(spec).__name__}")
+    powered = re.fullmatch(r"relu\^([0-9.eE+-]+)", spec.strip())
+    if powered is not None:
+        try:
+            return Activation("relu", power=float(powered.group(1)))
+        except ValueError:
+            raise ValueError(f"activation: expected 'relu^p' with a power p > 0, got {spec!r}") from None
     parts = re.fullmatch(r"([^()]*)(?:\(([^()]*)\))?", spec.strip())
     if parts is None:
         raise _unknown(spec)
@@ -209,20 +266,69 @@ def _half_line_derivative(t: Array, slope: float) -> Array:
     return value
 
 
+def _quadrature_coefficient(f: Activation, order: int) -> float:
+    """E[f(z) He_l(z)] by Gauss-Legendre quadrature on each half line, up to 14 standard deviations."""
+    nodes, weights = np.polynomial.legendre.leggauss(400)
+    t = 7.0 * (nodes + 1.0)
+    density = 7.0 * weights * np.exp(-(t**2) / 2) / math.sqrt(2 * math.pi)
+    basis = [0.0] * order + [1.0]
+    hermite = np.polynomial.hermite_e.hermeval
+    return float(density @ (f(t) * hermite(t, basis) + f(-t) * hermite(-t, basis)))
+
+
+def _power(t: Array, p: float) -> Array:
+    value: Array = np.maximum(t, 0) ** t.dtype.type(p)
+    return value
+
+
+def _power_derivative(t: Array, p: float) -> Array:
+    positive = np.where(t > 0, t, t.dtype.type(1))
+    value: Array = np.where(t > 0, p * positive ** t.dtype.type(p - 1), t.dtype.type(0)).astype(t.dtype)
+    return value
+
+
+def _rectified(
+    value: Callable[[Array], Array], derivative: Callable[[Array], Array], inverse: Callable[[Array], Array]
+) -> _Family:
+    """The family f(max(t, 0)) for an increasing f with f(0) = 0."""
+
+    def cut(t: Array, _: float) -> Array:
+        return value(np.maximum(t, 0))
+
+    def slope(t: Array, _: float) -> Array:
+        found: Array = np.where(t > 0, derivative(np.maximum(t, 0)), t.dtype.type(0))
+        return found
+
+    def back(v: Array, _: float) -> Array:
+        return inverse(v)
+
+    return _Family(value=cut, derivative=slope, inverse=back)
+
+
+_POWER = _Family(
+    value=_power,
+    derivative=_power_derivative,
+    inverse=lambda v, p: np.asarray(np.maximum(v, 0) ** (1 / p)),
+)
+
 _FAMILIES = {
     "relu": _Family(
         value=_positive_part,
         derivative=_half_line_derivative,
         coefficient=_half_line_coefficient,
-        homogeneous=True,
+        degree=1.0,
         odd_linear=True,
+        inverse=lambda v, _: v,
     ),
     "leaky_relu": _Family(
         value=_two_slopes,
         derivative=_half_line_derivative,
         coefficient=_half_line_coefficient,
         default_slope=0.01,
-        homogeneous=True,
+        degree=1.0,
         odd_linear=True,
     ),
+    "rectified_tanh": _rectified(np.tanh, lambda t: 1 - np.tanh(t) ** 2, lambda v: np.arctanh(np.minimum(v, 1))),
+    "rectified_expm1": _rectified(np.expm1, np.exp, np.log1p),
+    "rectified_log1p": _rectified(np.log1p, lambda t: 1 / (1 + t), np.expm1),
 }

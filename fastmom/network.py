@@ -239,15 +239,10 @@ class UnitForm(NamedTuple):
 def unit_form(network: TwoLayerNetwork) -> UnitForm:
     """Bring the neurons to ``||w|| = 1``, merge equal ones, drop those without effect.
 
-    Neurons are equal when their weights, and their hidden biases relative to max(1, |b|), agree to 1e-12.
-
-    Raises
-    ------
-    ValueError
-        For an activation whose scale cannot move between the layers.
+    Neurons are equal when their weights, and their hidden biases relative to max(1, |b|), agree to 1e-12. Where the
+    activation lets no scale move between the layers, the weights keep theirs.
     """
-    if not network.activation.homogeneous:
-        raise ValueError(f"activation: {network.activation} neurons have no unit gauge, their scale matters")
+    degree = network.activation.degree
     bias = np.zeros(network.n_hidden) if network.hidden_bias is None else network.hidden_bias
     norm = _row_norms(network.W)
     constant = norm <= _CONSTANT * np.abs(bias)
@@ -256,9 +251,9 @@ def unit_form(network: TwoLayerNetwork) -> UnitForm:
     if shift.any():
         output_bias = shift if output_bias is None else output_bias + shift
     live = np.flatnonzero(~constant)
-    scale = norm[live, np.newaxis]
+    scale = norm[live, np.newaxis] if degree is not None else np.ones((len(live), 1))
     V = np.column_stack([network.W, bias])[live] / scale
-    A = network.A.T[live] * scale
+    A = network.A.T[live] * scale ** (degree or 1.0)
     kept = [g for g in _equal_rows(V) if np.abs(A[g].sum(axis=0)).max() > _ROUNDING * np.abs(A[g]).sum()]
     return UnitForm(
         V[[group[0] for group in kept]],

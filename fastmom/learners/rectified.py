@@ -9,7 +9,7 @@ import numpy as np
 
 from fastmom.activations import Activation
 from fastmom.learners.problem import fit_result, read_problem, refusal
-from fastmom.patterns import exact, noisy
+from fastmom.patterns import exact, noisy, zero_set
 from fastmom.patterns.model import LabelScale, ModelClass, label_scale
 from fastmom.patterns.verdict import Outcome, failure, least_squares, not_recovered, recovered
 from fastmom.result import FitResult
@@ -54,7 +54,7 @@ def learn_rectified(
         "none": exact labels only. "gaussian": least squares at once. "auto": exact if that succeeds, else least
         squares.
     activation : str or Activation
-        "relu" or "leaky_relu(slope)", the slope known.
+        "relu" or "leaky_relu(slope)", the slope known; from exact labels also "relu^p" and the other rectified ones.
     rng : int, Generator or None
         Same value, same bits.
 
@@ -101,6 +101,8 @@ def recover(rows: Rows, kind: ModelClass, scale: LabelScale, noise: str, rng: np
     refused = refusal(rows, kind, scale)
     if refused is not None:
         return failure(*refused)
+    if not kind.activation.homogeneous:
+        return _by_zero_sets(rows, kind, scale, rng)
     timings: dict[str, float] = {}
     attempt = exact.Attempt(failure="skipped")
     if noise != "gaussian":
@@ -119,3 +121,30 @@ def recover(rows: Rows, kind: ModelClass, scale: LabelScale, noise: str, rng: np
     fit = noisy.fit_noisy(rows, kind, kind.n_hidden, rng)
     timings["least_squares"] = time.perf_counter() - started
     return least_squares(fit, attempt, rows, scale, timings)
+
+
+def _by_zero_sets(rows: Rows, kind: ModelClass, scale: LabelScale, rng: np.random.Generator) -> Outcome:
+    """The route of rectified activations that are not piecewise linear."""
+    if not kind.activation.rectified:
+        return failure("not_applicable", f"{kind.activation} is not zero for negative inputs: no rectified network")
+    started = time.perf_counter()
+    size = zero_set.ROWS_PER_UNKNOWN * max(rows.n_inputs, rows.n_outputs) + 400
+    sample = exact.sample_rows(rows, kind, size, rng)
+    fit = zero_set.recover_by_zero_sets(rows, kind, scale, sample, rng)
+    timings = {"zero sets": time.perf_counter() - started}
+    diagnostics = {"rank": fit.rank, "starts": fit.starts, "neurons_found": fit.n_found, "sample_rows": len(sample.X)}
+    if fit.certificate is not None:
+        message = f"recovered {fit.rank} {kind.activation} neurons exactly"
+        return Outcome("recovered", message, True, fit, fit.certificate, diagnostics, timings)
+    if fit.found is None:
+        status = "no_neurons_found"
+        message = (
+            f"{fit.n_found} of {fit.rank} neurons found in {fit.starts} starts: noisy labels, fewer outputs than "
+            f"neurons, too few rows, or not a network of {kind.activation} neurons"
+        )
+    else:
+        status = "residual"
+        message = f"the {fit.rank} {kind.activation} neurons found leave a relative residual of {fit.residual:.1e}"
+    outcome = failure(status, message, timings)
+    outcome.diagnostics = diagnostics
+    return outcome

@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from fastmom.network import TwoLayerNetwork
 from fastmom.patterns import exact, noisy
 from fastmom.patterns.certificate import reproduces
-from fastmom.patterns.model import LabelScale, Model, ModelClass, verify
+from fastmom.patterns.model import LabelScale, ModelClass, verify
 from fastmom.result import Certificate, Unidentified
 from fastmom.runtime.passes import Rows
 
 ROUNDING = 1e-12  # a residual this small, relative to labels and offset, is the rounding of the labels
 CONTRADICTION = 1e-4  # a residual that labels with exact neurons in their span cannot have
+
+
+class Found(Protocol):
+    """What a route has found."""
+
+    def network(self) -> TwoLayerNetwork | None:
+        """The network, if any."""
+        return None
 
 
 @dataclass
@@ -26,7 +34,7 @@ class Outcome:
     status: str
     message: str
     success: bool
-    model: Model | None
+    model: Found | None
     certificate: Certificate | None
     diagnostics: dict[str, Any]
     timings: dict[str, float]

@@ -29,6 +29,7 @@ STEPS = 60  # of one start
 STARTS = 40  # for each neuron that is missing
 FOUND = 1e-7  # relative misfit of f^-1(Z a) by a linear function, for a neuron
 SAME = 1e-6  # distance of unit label vectors of one neuron
+_LARGEST_INPUT = 50.0  # of a neuron, where the scale of f has to be searched
 _GRID = 0.16  # between logarithms of an unknown scale that are tried
 EXACT = 1e-10  # relative residual of every output over all rows
 
@@ -151,7 +152,7 @@ def _preimage(X: Array, h: Array, f: Activation) -> tuple[Array, float]:
 
     best = 0.0
     if f.degree is None:
-        largest = -1e-12 if float(f(50.0)) < 1.5 else 8.0  # a bounded f reaches no more than one
+        largest = min(8.0, float(np.log(f(_LARGEST_INPUT))) - 1e-12)
         sizes = np.arange(largest, -4.0, -_GRID)
         best = float(min(sizes, key=misfit))
         bounds = (best - _GRID, min(best + _GRID, largest))

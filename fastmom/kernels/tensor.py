@@ -37,12 +37,12 @@ def small_tensor_widths(order: int, k: int, q: int) -> tuple[int, int]:
     """Scratch columns a row needs in `small_tensor_pass`, and length of its sum."""
     n_p = n_pairs(k)
     highest = {2: k * k, 3: n_p * k, 4: n_p * n_p}[order]
-    return COLUMNS + 1 + 2 * k + 2 * n_p, q * (1 + k + n_p + highest)
+    return COLUMNS + q + 2 * k + 2 * n_p, q * (1 + k + n_p + highest)
 
 
 def face_splitting_widths(p: int, q: int) -> tuple[int, int]:
     """Scratch columns a row needs in `face_splitting_pass`, and length of its sum."""
-    return COLUMNS + p + q + n_pairs(p) + n_pairs(q), n_pairs(p) * n_pairs(q)
+    return COLUMNS + p + q + 1 + n_pairs(p) + n_pairs(q), n_pairs(p) * n_pairs(q)
 
 
 @block
@@ -57,7 +57,7 @@ def _position(i, j, k):
 
 
 @block
-def _sweep(values):
+def _sum(values):
     total = values.dtype.type(0)
     for i in range(values.shape[0]):
         total += values[i]
@@ -68,15 +68,15 @@ def _sweep(values):
 def _project(matrix, rows, out):
     """Out (k, h) = matrix^T rows^T: matrix (d, k), rows (h, d)."""
     if rows.shape[1] * rows.itemsize >= SWEPT:
-        out[0, 0] = _sweep(rows.reshape(-1))  # brings them into cache at the speed of memory; BLAS alone reads slower
+        out[0, 0] = _sum(rows.reshape(-1))  # brings them into cache at the speed of memory; BLAS alone reads slower
     np.dot(matrix.T, rows.T, out)
 
 
 @block
 def _transpose(rows, out):
-    """Out (k, h) = the first k columns of rows (h, d)."""
-    for i in range(out.shape[1]):
-        for a in range(out.shape[0]):
+    """Out (k, h) = rows^T: rows (h, k)."""
+    for a in range(out.shape[0]):
+        for i in range(out.shape[1]):
             out[a, i] = rows[i, a]
 
 
@@ -275,20 +275,19 @@ def _small_tensor_block(X, W, V, order, scratch, sums):
     for first in range(0, X.shape[0], TILE):
         last = min(X.shape[0], first + TILE)
         h = last - first
-        z, weighted, w = _part(scratch, 0, k, h), _part(scratch, k * h, k, h), scratch[2 * k * h : (2 * k + 1) * h]
-        left, right = _part(scratch, (2 * k + 1) * h, n_p, h), _part(scratch, (2 * k + 1 + n_p) * h, n_p, h)
-        work = scratch[(2 * k + 1 + 2 * n_p) * h :]
+        z, weighted, weights = _part(scratch, 0, k, h), _part(scratch, k * h, k, h), _part(scratch, 2 * k * h, q, h)
+        left, right = _part(scratch, (2 * k + q) * h, n_p, h), _part(scratch, (2 * k + q + n_p) * h, n_p, h)
+        work = scratch[(2 * k + q + 2 * n_p) * h :]
+        _transpose(W[first:last], weights)
         _project(V, X[first:last], z)
         if order[0] == 4:
             _pairs(z, right)
         for c in range(q):
             own = sums[c * width : (c + 1) * width]
             by_pair, tensor = own[1 + k : 1 + k + n_p], own[1 + k + n_p :]
-            for i in range(h):
-                w[i] = W[first + i, c]
-                own[0] += w[i]
+            own[0] += _sum(weights[c])
             for a in range(k):
-                own[1 + a] += _product(w, z[a], weighted[a])
+                own[1 + a] += _product(weights[c], z[a], weighted[a])
             if order[0] == 2:
                 _add_products(weighted, z, work, _part(tensor, 0, k, k))
                 continue
@@ -312,25 +311,23 @@ def small_tensor_pass(X, W, V, order, scratch, row_values, sums):
 @block
 def _face_splitting_block(Z, Y, weighted, scratch, sums):
     """Sum of w z_i z_j x_a x_b (n_pairs, n_pairs): Y = [X, w] if weighted[0] > 0, otherwise Y = X and w = 1."""
-    p, q = Z.shape[1], Y.shape[1] - (1 if weighted[0] > 0 else 0)
+    p, columns = Z.shape[1], Y.shape[1]
+    q = columns - 1 if weighted[0] > 0 else columns
     n_z, n_x = p * (p + 1) // 2, q * (q + 1) // 2
     for j in range(sums.shape[0]):
         sums[j] = 0.0
     for first in range(0, Z.shape[0], TILE):
         last = min(Z.shape[0], first + TILE)
         h = last - first
-        z, x = _part(scratch, 0, p, h), _part(scratch, p * h, q, h)
-        left, right = _part(scratch, (p + q) * h, n_z, h), _part(scratch, (p + q + n_z) * h, n_x, h)
-        work = scratch[(p + q + n_z + n_x) * h :]
+        z, x = _part(scratch, 0, p, h), _part(scratch, p * h, columns, h)
+        left, right = _part(scratch, (p + columns) * h, n_z, h), _part(scratch, (p + columns + n_z) * h, n_x, h)
         _transpose(Z[first:last], z)
         _transpose(Y[first:last], x)
         _pairs(z, left)
-        _pairs(x, right)
-        if weighted[0] > 0:
-            for a in range(n_z):
-                for i in range(h):
-                    left[a, i] *= Y[first + i, q]
-        _add_products(left, right, work, _part(sums, 0, n_z, n_x))
+        _pairs(x[:q], right)
+        for a in range(n_z if q < columns else 0):
+            _product(x[q], left[a], left[a])
+        _add_products(left, right, scratch[(p + columns + n_z + n_x) * h :], _part(sums, 0, n_z, n_x))
 
 
 @driver

@@ -78,25 +78,27 @@ def pair_gram(square: Array, k: int) -> Array:
 def hermite_products(r: int, order: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """The tree of `hermite_pass`, and the exponents (C(r + order, order), r) of its sums in their order."""
     nodes: list[tuple[int, int, int, int, int]] = []
-    powers: list[tuple[tuple[int, int], ...]] = []
+    held: list[tuple[int, int, int]] = []  # node, coordinate, power
     start = 0
 
-    def visit(level: int, factor: int, coordinate: int, degree: int, held: tuple[tuple[int, int], ...]) -> None:
+    def visit(coordinate: int, degree: int, path: tuple[tuple[int, int], ...]) -> None:
         nonlocal start
-        nodes.append((level, level - 1, factor, start, order - degree + 1))
-        powers.append(held)
+        factor = path[-1][0] * (order + 1) + path[-1][1] if path else 0
+        held.extend((len(nodes), j, a) for j, a in path)
+        nodes.append((len(path), len(path) - 1, factor, start, order - degree + 1))
         start += order - degree + 1
         for j in range(coordinate, r - 1):
             for a in range(1, order - degree + 1):
-                visit(level + 1, j * (order + 1) + a, j + 1, degree + a, (*held, (j, a)))
+                visit(j + 1, degree + a, (*path, (j, a)))
 
-    visit(0, 0, 0, 0, ())
-    exponents = np.zeros((start, r), dtype=np.int64)
-    for (*_, first, count), held in zip(nodes, powers, strict=True):
-        exponents[first : first + count, r - 1] = np.arange(count)
-        for j, a in held:
-            exponents[first : first + count, j] = a
-    return np.array(nodes, dtype=np.int64), exponents
+    visit(0, 0, ())
+    tree = np.array(nodes, dtype=np.int64)
+    powers = np.zeros((len(tree), r), dtype=np.int64)
+    node, j, a = np.array(held, dtype=np.int64).reshape(-1, 3).T
+    powers[node, j] = a
+    exponents = np.repeat(powers, tree[:, 4], axis=0)
+    exponents[:, -1] = np.arange(start) - np.repeat(tree[:, 3], tree[:, 4])
+    return tree, exponents
 
 
 def precision(*arrays: npt.NDArray[Any]) -> type:

@@ -35,13 +35,7 @@ def read_problem(X: Any, Y: Any, n_hidden: Any, bias: Any, activation: Any) -> t
 
 def refusal(rows: Rows, kind: ModelClass, scale: LabelScale) -> tuple[str, str] | None:
     """Status and message for data on which no route of this learner can work."""
-    n, d, m = rows.n_rows, rows.n_inputs, rows.n_outputs
-    if kind.n_hidden is not None and kind.n_hidden > m:
-        return (
-            "too_few_outputs",
-            f"{m} output(s) for {kind.n_hidden} neurons: this learner needs at least as many outputs as neurons, "
-            "so that the labels have rank k",
-        )
+    n, d = rows.n_rows, rows.n_inputs
     if n < 2 * d:
         rank = input_rank(rows.take(np.arange(n))[0])
         if n < 2 * rank or n < rank + 6:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastmom.learners.problem import fit_result, label_rank, read_problem, refusal, regression_rank
-from fastmom.learners.rectified import recover
+from fastmom.learners.rectified_routes import recover
 from fastmom.moments import label_products
 from fastmom.moments.neuron_estimate import Estimate, estimate_neurons
 from fastmom.patterns import exact, noisy
@@ -117,6 +117,12 @@ def _learn(rows: Rows, kind: ModelClass, variant: str, polish: bool, rng: np.ran
     refused = refusal(rows, kind, scale)
     if refused is not None:
         return failure(*refused)
+    if kind.n_hidden is not None and kind.n_hidden > rows.n_outputs:
+        return failure(
+            "too_few_outputs",
+            f"{rows.n_outputs} output(s) for {kind.n_hidden} neurons: this learner needs at least as many, so that the "
+            "labels have rank k; learn_rectified does not",
+        )
     rank = label_rank(rows, kind, rng)
     if kind.n_hidden is None:
         noisy_labels = rank == rows.n_outputs > 1

@@ -38,6 +38,7 @@ class Outcome:
     certificate: Certificate | None
     diagnostics: dict[str, Any]
     timings: dict[str, float]
+    variant: str = "snap"
 
     @property
     def network(self) -> TwoLayerNetwork | None:

@@ -1,0 +1,281 @@
+"""The routes of the rectified learner, and which of them to take."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from fastmom.learners.problem import refusal
+from fastmom.moments.gaussian_inputs import (
+    GaussianEstimate,
+    from_components,
+    from_fourth_moment,
+    from_second_moment,
+)
+from fastmom.patterns import exact, noisy, student, zero_set
+from fastmom.patterns.even_odd import fit_even_odd
+from fastmom.patterns.fewer_outputs import certify_few_outputs
+from fastmom.patterns.model import LabelScale, ModelClass, verify
+from fastmom.patterns.verdict import Outcome, failure, least_squares, not_recovered, recovered
+from fastmom.runtime.passes import Rows
+
+Array = npt.NDArray[np.float64]
+
+FIRST_STARTS = 3  # of the even/odd model before least squares is asked whether the labels are noisy
+STARTS = 12
+
+
+@dataclass
+class Task:
+    """Rows, what is known of the network, and what a route may use up."""
+
+    rows: Rows
+    kind: ModelClass
+    scale: LabelScale
+    rng: np.random.Generator
+    timings: dict[str, float]
+
+    @property
+    def few_outputs(self) -> bool:
+        """Whether there are certainly fewer outputs than neurons."""
+        return self.kind.n_hidden is not None and self.kind.n_hidden > self.rows.n_outputs
+
+    def timed(self, name: str, started: float) -> None:
+        """Add the time since `started` to a stage."""
+        self.timings[name] = self.timings.get(name, 0.0) + time.perf_counter() - started
+
+
+def recover(
+    rows: Rows, kind: ModelClass, scale: LabelScale, noise: str, rng: np.random.Generator, variant: str = "auto"
+) -> Outcome:
+    """Refuse what cannot work, then the route asked for, or one after the other."""
+    refused = refusal(rows, kind, scale)
+    if refused is not None:
+        return failure(*refused)
+    task = Task(rows, kind, scale, rng, {})
+    if not kind.activation.homogeneous:
+        return _by_zero_sets(task)
+    if variant != "auto":
+        return ROUTES[variant](task, noise)
+    return _in_turn(task, noise)
+
+
+def _in_turn(task: Task, noise: str) -> Outcome:
+    """Exact routes first, then least squares; a student where nothing else fits."""
+    attempt = exact.Attempt(failure="skipped")
+    if noise != "gaussian":
+        if not task.few_outputs:
+            attempt = _snap(task, persistent=noise == "none")
+            if attempt.certificate is not None:
+                return recovered(attempt, task.kind, task.timings)
+        outcome = _exact_beyond_rank(task, attempt, noise)
+        if outcome is not None:
+            return outcome
+    fit = _least_squares(task, attempt)
+    if fit.success or noise == "gaussian" or fit.status == "too_few_rows":
+        return fit
+    outcome = _even_odd(task, STARTS)
+    if outcome.success:
+        return outcome
+    trained = _student(task, fit)
+    return trained if trained is not None else fit
+
+
+def _exact_beyond_rank(task: Task, attempt: exact.Attempt, noise: str) -> Outcome | None:
+    """The even/odd route where labels may be exact and neurons outnumber outputs; None to go on to noise."""
+    m, k = task.rows.n_outputs, task.kind.n_hidden
+    searched = attempt.failure in ("no_neurons", "incomplete")
+    deficient = searched and attempt.rank < min(m, k or m)
+    if task.few_outputs or deficient or (k is None and (m == 1 or noise == "none")):
+        outcome = _even_odd(task, STARTS if noise == "none" or deficient else FIRST_STARTS)
+        if outcome.success:
+            return outcome
+        if noise == "none" and task.few_outputs:
+            return outcome
+    if noise == "none" or deficient:
+        return not_recovered(attempt, task.rows, task.kind, task.timings)
+    return None
+
+
+def _snap(task: Task, *, persistent: bool) -> exact.Attempt:
+    started = time.perf_counter()
+    attempt = exact.recover_exactly(task.rows, task.kind, task.scale, task.rng, persistent=persistent)
+    task.timed("exact", started)
+    return attempt
+
+
+def _even_odd(task: Task, starts: int) -> Outcome:
+    """Even/odd descent from several starts; certified by counting equations."""
+    started = time.perf_counter()
+    fit = fit_even_odd(task.rows, task.kind, task.kind.n_hidden, task.rng, max_starts=starts, scale=task.scale)
+    task.timed("even_odd", started)
+    diagnostics = {"starts": len(fit.starts), "loss": fit.residual}
+    if not fit.exact:
+        outcome = failure("no_exact_fit", _no_exact_fit(task, fit.residual, len(fit.starts)), task.timings)
+        outcome.diagnostics = diagnostics
+        return replace(outcome, variant="even_odd")
+    certificate = certify_few_outputs(task.rows, fit.model, fit.check, task.rng)
+    attempt = exact.Attempt(fit.model, certificate, rank=certificate.rank, starts=len(fit.starts))
+    outcome = recovered(attempt, task.kind, task.timings)
+    outcome.diagnostics = diagnostics
+    return replace(outcome, variant="even_odd")
+
+
+def _no_exact_fit(task: Task, residual: float, starts: int) -> str:
+    k = "any number of" if task.kind.n_hidden is None else task.kind.n_hidden
+    return (
+        f"no network of {k} {task.kind.activation} neurons reproduces the labels in {starts} starts (least relative "
+        f"residual {residual:.1e}): noisy labels, too few rows, or not such a network"
+    )
+
+
+def _least_squares(task: Task, attempt: exact.Attempt) -> Outcome:
+    """Least-squares optimum, or why there is none."""
+    rows, kind = task.rows, task.kind
+    if rows.n_rows * rows.n_outputs < 2.0 * noisy.n_parameters(rows, kind, kind.n_hidden or 1):
+        return failure("too_few_rows", "fewer than two labels for each parameter of a least-squares fit", task.timings)
+    started = time.perf_counter()
+    fit = noisy.fit_noisy(rows, kind, kind.n_hidden, task.rng)
+    task.timed("least_squares", started)
+    outcome = least_squares(fit, attempt, rows, task.scale, task.timings)
+    return replace(outcome, variant="least_squares")
+
+
+def _student(task: Task, fit: Outcome) -> Outcome | None:
+    """A student of the right width where it does better than what was found; exact, or an optimum without structure."""
+    k = task.kind.n_hidden
+    if k is None:
+        return None
+    started = time.perf_counter()
+    descent = student.train(task.rows, task.kind, k, task.rng)
+    task.timed("student", started)
+    check = verify(task.rows, descent.point.model, task.scale)
+    if fit.certificate is not None and check.residual > fit.certificate.residual * (1 - 1e-6):
+        return None
+    outcome = judge(task, noisy.polish(task.rows, task.kind, descent.point.model.W, task.rng))
+    return replace(outcome, variant="student") if outcome.success else None
+
+
+def judge(task: Task, fit: noisy.NoisyFit) -> Outcome:
+    """What a fitted network amounts to: exact, or an optimum of noisy labels."""
+    rows, kind, model = task.rows, task.kind, fit.model
+    attempt = exact.Attempt(failure="skipped")
+    if fit.descent.point.loss < 1e-16 * task.scale.deviation.sum():
+        if model.n_neurons <= rows.n_outputs:
+            attempt = exact.refine_exactly(rows, kind, task.scale, model.W, task.rng)
+        else:
+            certificate = certify_few_outputs(rows, model, verify(rows, model, task.scale), task.rng)
+            attempt = exact.Attempt(model, certificate, rank=certificate.rank)
+        if attempt.certificate is not None and attempt.certificate.certified:
+            return recovered(attempt, kind, task.timings)
+    return least_squares(fit, attempt, rows, task.scale, task.timings)
+
+
+def _by_snap(task: Task, noise: str) -> Outcome:
+    """SNAP alone, then least squares from its starts."""
+    if task.few_outputs:
+        return _too_few_outputs(task, "snap")
+    attempt = exact.Attempt(failure="skipped")
+    if noise != "gaussian":
+        attempt = _snap(task, persistent=noise == "none")
+        if attempt.certificate is not None:
+            return recovered(attempt, task.kind, task.timings)
+        searched = attempt.failure in ("no_neurons", "incomplete")
+        deficient = searched and attempt.rank < min(task.rows.n_outputs, task.kind.n_hidden or task.rows.n_outputs)
+        if noise == "none" or deficient:
+            return not_recovered(attempt, task.rows, task.kind, task.timings)
+    return _least_squares(task, attempt)
+
+
+def _too_few_outputs(task: Task, variant: str) -> Outcome:
+    m, k = task.rows.n_outputs, task.kind.n_hidden
+    message = f"{m} output(s) for {k} neurons: variant={variant!r} needs at least as many; variant='even_odd' does not"
+    return replace(failure("too_few_outputs", message), variant=variant)
+
+
+def _by_even_odd(task: Task, noise: str) -> Outcome:
+    outcome = _even_odd(task, STARTS)
+    return outcome if outcome.success or noise == "none" else _least_squares(task, exact.Attempt(failure="skipped"))
+
+
+def _by_moments(task: Task, noise: str) -> Outcome:
+    """Second moments for several outputs, fourth for one."""
+    one = task.rows.n_outputs == 1
+    return _from_gaussian(task, "moments", from_fourth_moment if one else from_second_moment)
+
+
+def _by_components(task: Task, noise: str) -> Outcome:
+    """Independent components of the labels."""
+    if task.few_outputs:
+        return _too_few_outputs(task, "ica")
+    return _from_gaussian(task, "ica", from_components)
+
+
+def _from_gaussian(
+    task: Task, variant: str, estimate: Callable[[Array, Array, int, np.random.Generator], GaussianEstimate]
+) -> Outcome:
+    """A start from moments of Gaussian inputs, polished on activation patterns."""
+    rows, k = task.rows, task.kind.n_hidden
+    if k is None:
+        sample = exact.sample_rows(rows, task.kind, 20_000, task.rng)
+        k = max(1, min(sample.rank, rows.n_outputs))
+    if task.kind.hidden_bias or k > rows.n_inputs:
+        what = "a hidden bias" if task.kind.hidden_bias else f"{k} neurons of {rows.n_inputs} inputs"
+        message = f"{what}: moments of centred Gaussian inputs determine no such network; variant='auto' may"
+        return replace(failure("not_applicable", message), variant=variant)
+    started = time.perf_counter()
+    X, Y = rows.take(np.arange(rows.n_rows))
+    found = estimate(X, Y, k, task.rng)
+    task.timed(variant, started)
+    started = time.perf_counter()
+    polished = noisy.polish(rows, task.kind, found.W, task.rng)
+    outcome = judge(task, polished)
+    task.timed("polish", started)
+    outcome.diagnostics |= {
+        "start": found.W,
+        "decomposition_residual": found.residual,
+        "sign_agreement": found.agreement,
+    }
+    return replace(outcome, variant=variant)
+
+
+def _by_zero_sets(task: Task) -> Outcome:
+    """The route of rectified activations that are not piecewise linear."""
+    rows, kind = task.rows, task.kind
+    if not kind.activation.rectified:
+        return failure("not_applicable", f"{kind.activation} is not zero for negative inputs: no rectified network")
+    if task.few_outputs:
+        return _too_few_outputs(task, "zero_sets")
+    started = time.perf_counter()
+    size = zero_set.ROWS_PER_UNKNOWN * max(rows.n_inputs, rows.n_outputs) + 400
+    sample = exact.sample_rows(rows, kind, size, task.rng)
+    fit = zero_set.recover_by_zero_sets(rows, kind, task.scale, sample, task.rng)
+    task.timed("zero_sets", started)
+    diagnostics = {"rank": fit.rank, "starts": fit.starts, "neurons_found": fit.n_found, "sample_rows": len(sample.X)}
+    if fit.certificate is not None:
+        message = f"recovered {fit.rank} {kind.activation} neurons exactly"
+        return Outcome("recovered", message, True, fit, fit.certificate, diagnostics, task.timings, "zero_sets")
+    if fit.found is None:
+        status = "no_neurons_found"
+        message = (
+            f"{fit.n_found} of {fit.rank} neurons found in {fit.starts} starts: noisy labels, fewer outputs than "
+            f"neurons, too few rows, or not a network of {kind.activation} neurons"
+        )
+    else:
+        status = "residual"
+        message = f"the {fit.rank} {kind.activation} neurons found leave a relative residual of {fit.residual:.1e}"
+    outcome = failure(status, message, task.timings)
+    outcome.diagnostics = diagnostics
+    return replace(outcome, variant="zero_sets")
+
+
+ROUTES: dict[str, Callable[[Task, str], Outcome]] = {
+    "snap": _by_snap,
+    "even_odd": _by_even_odd,
+    "moments": _by_moments,
+    "ica": _by_components,
+}

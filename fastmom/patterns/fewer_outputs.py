@@ -1,0 +1,118 @@
+"""What may be claimed of an exact network with fewer outputs than neurons, whose labels show no neuron by itself."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from fastmom.patterns.certificate import RESOLVED, VERY_FEW_ROWS, reproduces
+from fastmom.patterns.model import Model, Verification
+from fastmom.patterns.standard_errors import standard_errors
+from fastmom.result import Certificate, Unidentified
+from fastmom.runtime.passes import Rows
+
+Array = npt.NDArray[np.float64]
+
+_METRIC_ROWS = 12  # rows for each unknown on which the information is formed at first
+_DEPENDENT = 1e-9  # relative singular value of the neurons' linear functions
+_COUNTED = 4  # times the unknowns: rows beyond are not needed to see that there are enough distinct ones
+
+
+def certify_few_outputs(rows: Rows, model: Model, check: Verification, rng: np.random.Generator) -> Certificate:
+    """Certificate of a network that reproduces exact labels, m < k.
+
+    Its test is the count: n m equations of round-off precision that k (d + m - 1) unknowns fit only if they are right,
+    with rows in general position. What the rows leave open locally is where the information matrix is singular.
+
+    Parameters
+    ----------
+    rows : Rows
+        All rows.
+    model : Model
+        The network.
+    check : Verification
+        Its residual and activity over all rows.
+    rng : numpy.random.Generator
+        Draws the rows on which the information is formed at first.
+    """
+    k, m = model.n_neurons, rows.n_outputs
+    unknowns = k * (rows.n_inputs + m - 1) + m * model.kind.output_bias
+    chosen = rng.permutation(rows.n_rows)[: int(_METRIC_ROWS * unknowns / m) + 1]
+    part = Rows(*rows.take(np.sort(chosen)))
+    distinct = len(np.unique(part.take(np.arange(min(part.n_rows, _COUNTED * unknowns)))[0], axis=0))
+    equations = distinct * min(m, max(k, 1))
+    reason = ""
+    if not reproduces(check):
+        reason = f"the network does not reproduce the labels: relative residual {check.residual:.1e} over all rows"
+    elif equations <= unknowns:
+        reason = f"{distinct} distinct rows make {equations} equations for {unknowns} unknowns: chance would do"
+    records = _undetermined(rows, part, model, check)
+    if equations < VERY_FEW_ROWS * unknowns and not reason:
+        what = f"{equations} equations are few for {unknowns} unknowns: other networks may fit"
+        records.append(Unidentified(None, what))
+    return Certificate(
+        certified=not reason,
+        residual=check.residual,
+        n_rows=rows.n_rows,
+        activity=check.activity,
+        rank=min(m, k),
+        unidentified=tuple(records),
+        reason=reason
+        or f"every label is reproduced, at least {equations // max(1, unknowns)} equations for each unknown",
+    )
+
+
+def _undetermined(rows: Rows, part: Rows, model: Model, check: Verification) -> list[Unidentified]:
+    """Neurons that may move, turn, or hide."""
+    records = []
+    k, n_linear = model.n_neurons, len(model.hidden) - model.n_neurons
+    always = {i for i in range(k) if check.activity[i] == rows.n_rows}
+    neurons = Model(model.W, np.vstack([model.outer[:k], model.outer[-1:]]), k, model.kind)
+    loose = _loose(part, neurons)
+    if loose and part.n_rows < rows.n_rows:
+        loose = _loose(rows, neurons)
+    for i in range(k):
+        if i in always:
+            records.append(Unidentified(i, "active on every row: indistinguishable from a linear function"))
+        elif i in loose:
+            records.append(Unidentified(i, f"its {check.activity[i]} active rows do not determine its weights"))
+    records.extend(Unidentified(i, "it could point the other way") for i in _turnable(model) if i not in always)
+    if n_linear:
+        records.append(Unidentified(None, "a linear part that no orientation of the neurons explains"))
+    if check.residual > RESOLVED:
+        records.append(Unidentified(None, f"effects below {check.residual:.0e} of the labels are not excluded"))
+    return records
+
+
+def _loose(rows: Rows, neurons: Model) -> list[int]:
+    """Neurons whose weights the rows leave free, as far as the information matrix is not too large to form."""
+    errors = standard_errors(rows, neurons, 1.0)
+    if errors is not None:
+        free = ~np.isfinite(errors.W).all(axis=1) | ~np.isfinite(errors.A).all(axis=0)
+        return [int(i) for i in np.flatnonzero(free)]
+    X, _ = rows.take(np.arange(rows.n_rows))
+    ranks = [np.linalg.matrix_rank(X[X @ w > 0]) for w in neurons.W]
+    return [i for i, rank in enumerate(ranks) if rank < rows.n_inputs]
+
+
+def _turnable(model: Model) -> list[int]:
+    """Neurons that some set of turns may include: f(t) and f(-t) differ by t, and the turns must cancel.
+
+    Independent linear functions a_i w_i^T cannot cancel. Among dependent ones an equal opposite pair is harmless: its
+    turn is the pair itself. More neurons than m d are always dependent, but in general position only by real
+    coefficients, while turns have zero and one.
+    """
+    k = model.n_neurons
+    if len(model.hidden) > k:
+        return list(range(k))
+    functions = np.einsum("im,id->imd", model.outer[:k], model.W).reshape(k, -1)
+    size = np.linalg.norm(functions, axis=1, keepdims=True)
+    functions = functions / np.where(size > 0, size, 1.0)
+    if k > functions.shape[1]:
+        return []
+    left, values, _ = np.linalg.svd(functions)
+    null = left[:, np.count_nonzero(values > _DEPENDENT * values[0]) :] if len(values) else left[:, :0]
+    involved = [int(i) for i in np.flatnonzero(np.linalg.norm(null, axis=1) > 1e-6)]
+    if len(involved) == 2 and functions[involved[0]] @ functions[involved[1]] < -(1 - 1e-9):
+        return []
+    return involved

@@ -11,7 +11,7 @@ from numba import prange
 from fastmom.kernels._compile import block, driver
 
 TILE = 128  # rows worked on at once: their strips stay in L2
-WIDEST = 52  # columns of a strip: wide enough for a fast matrix product, narrow enough to gain from symmetry
+WIDEST = 40  # columns of a strip: wide enough for a fast matrix product, narrow enough to gain from symmetry
 
 
 def strips(d: int) -> tuple[int, int]:
@@ -31,23 +31,22 @@ def packed(forms: np.ndarray) -> np.ndarray:
     """Forms (q, d + 1, d + 1) as the pass takes them, (q, pairs, s, s); their symmetric parts are what counts."""
     q, d = forms.shape[0], forms.shape[1] - 1
     count, s = strips(d)
-    padding = count * s - d - 1
-    symmetric = (forms + forms.transpose(0, 2, 1)) / 2
-    square = np.pad(symmetric, ((0, 0), (0, padding), (0, padding))).reshape(q, count, s, count, s)
+    square = np.zeros((q, count * s, count * s))
+    square[:, : d + 1, : d + 1] = (forms + forms.transpose(0, 2, 1)) / 2
     a, b = np.triu_indices(count)
-    blocks = square.transpose(0, 1, 3, 2, 4)[:, b, a] * np.where(a == b, 1.0, 2.0)[:, np.newaxis, np.newaxis]
-    return np.ascontiguousarray(blocks)
+    blocks = square.reshape(q, count, s, count, s).transpose(0, 1, 3, 2, 4)[:, b, a]
+    return np.ascontiguousarray(blocks * np.where(a == b, 1.0, 2.0)[:, np.newaxis, np.newaxis])
 
 
 def unpacked(sums: np.ndarray, d: int) -> np.ndarray:
     """Sums of e z z^T (q, d + 1, d + 1), exactly symmetric, from the sums of the pass."""
     count, s = strips(d)
     a, b = np.triu_indices(count)
-    blocks = sums.reshape(-1, len(a), s, s)
+    blocks = sums.reshape(-1, len(a), s, s) * np.where(a == b, 0.5, 1.0)[:, np.newaxis, np.newaxis]
     square = np.zeros((len(blocks), count, count, s, s))
     square[:, b, a] = blocks
-    lower = np.tril(square.transpose(0, 1, 3, 2, 4).reshape(-1, count * s, count * s)[:, : d + 1, : d + 1])
-    return lower + np.tril(lower, -1).transpose(0, 2, 1)
+    half = square.transpose(0, 1, 3, 2, 4).reshape(-1, count * s, count * s)[:, : d + 1, : d + 1]
+    return half + half.transpose(0, 2, 1)
 
 
 @block

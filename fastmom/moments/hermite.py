@@ -21,6 +21,7 @@ from fastmom.runtime.validation import as_count, as_labels, as_matrix, as_number
 Array = npt.NDArray[np.float64]
 
 ROOT2 = np.sqrt(2.0)
+ROUND_OFF = 1e-14  # of a gradient, relative to the labels, in one dimension
 CONSTANT = 1e-10  # share of its mean square below which the variance of an input counts as none
 
 
@@ -98,8 +99,8 @@ def hermite_residual(
     degree : int
         0, 1 or 2.
     tol : float
-        Stop when the gradient is this small relative to that at the labels' mean: errors of the coefficients are
-        then about as small relative to all of them, far below sampling errors.
+        Stop when the gradient is this small relative to that at the labels' mean, or small by round-off: errors of
+        the coefficients are then about as small relative to all of them, far below sampling errors.
     max_iterations : int
         Steps at most; compare ``relative_residual`` with `tol` to see whether they sufficed. Few do if n is many
         times the number of coefficients, hundreds are needed where it is hardly more.
@@ -243,45 +244,55 @@ def _fit(inputs: Array, labels: Array, degree: int, tol: float, max_iterations: 
     Means of the labels' products solve degrees 0 and 1, and are the right-hand side of degree 2.
     """
     n, d = inputs.shape
-    frame = _frame(inputs)
-    means = moments(Rows(inputs, labels)) / n
+    rows, frame = Rows(inputs, labels), _frame(inputs)
+    means = moments(rows) / n
     _require_finite(means, inputs, labels)
-    vectors = frame.products(means)
+    unit = _largest(rows)  # relative to it squares neither overflow nor underflow
+    vectors = frame.products(means) / unit[:, np.newaxis]
     vectors[:, (0, d, d + d * d)[degree] :] = 0.0
+    floor = ROUND_OFF * (1 + d)
+    vectors[_lengths(vectors) <= floor] = 0.0
     iterations, left = 0, 0.0
     if degree == 2:
-        vectors, iterations, left = _conjugate_gradients(inputs, frame, vectors, tol, max_iterations)
-    forms = frame.forms(vectors)
+        limit = np.maximum(tol * _lengths(vectors), floor)
+        vectors, iterations, left = _conjugate_gradients(inputs, frame, vectors, limit, max_iterations)
+    forms = frame.forms(vectors) * unit[:, np.newaxis, np.newaxis]
     forms[:, d, d] += means[:, d, d]
     return forms, iterations, left
 
 
+def _largest(rows: Rows) -> Array:
+    """Largest size of a label of each output, one where all are zero."""
+    largest = np.zeros(rows.n_outputs)
+    for labels in rows.label_chunks(1 << 16):
+        np.maximum(largest, np.abs(labels).max(axis=0), out=largest)
+    return np.where(largest > 0, largest, 1.0)
+
+
 def _conjugate_gradients(
-    inputs: Array, frame: _Frame, target: Array, tol: float, max_iterations: int
+    inputs: Array, frame: _Frame, target: Array, limit: Array, max_iterations: int
 ) -> tuple[Array, int, float]:
-    """Solve the normal equations of all outputs at once, right-hand sides `target` (m, d + d^2)."""
+    """Solve the normal equations, right-hand sides `target` (m, d + d^2), until residuals are at most `limit` long."""
     rows = Rows(inputs, np.empty((len(inputs), 0)))
 
     def normal(vectors: Array) -> Array:
         return -frame.products(moments(rows, frame.forms(vectors)) / rows.n_rows)
 
-    unit = np.abs(target).max(axis=1, keepdims=True)
-    unit[unit == 0] = 1.0
-    residual = target / unit  # so that squares neither overflow nor underflow
-    solution, direction = np.zeros_like(residual), residual.copy()
-    square = scale = _squares(residual)
+    solution, residual, direction = np.zeros_like(target), target.copy(), target.copy()
+    length = start = _lengths(target)
     iterations = 0
-    while iterations < max_iterations and np.any(active := square > tol**2 * scale):
+    while iterations < max_iterations and np.any(active := length > limit):
         image = normal(direction[active])
-        step = (square[active] / np.einsum("ij,ij->i", direction[active], image))[:, np.newaxis]
+        step = (length[active] ** 2 / np.einsum("ij,ij->i", direction[active], image))[:, np.newaxis]
         solution[active] += step * direction[active]
         residual[active] -= step * image
-        before, square = square, _squares(residual)
-        direction[active] = residual[active] + (square[active] / before[active])[:, np.newaxis] * direction[active]
+        before, length = length, _lengths(residual)
+        turn = (length[active] / before[active])[:, np.newaxis] ** 2
+        direction[active] = residual[active] + turn * direction[active]
         iterations += 1
-    left = np.divide(square, scale, out=np.zeros(len(scale)), where=scale > 0)
-    return solution * unit, iterations, float(np.sqrt(left.max()))
+    left = np.divide(length, start, out=np.zeros(len(start)), where=start > 0)
+    return solution, iterations, float(left.max())
 
 
-def _squares(vectors: Array) -> Array:
-    return np.asarray(np.einsum("ij,ij->i", vectors, vectors))
+def _lengths(vectors: Array) -> Array:
+    return np.asarray(np.linalg.norm(vectors, axis=1))

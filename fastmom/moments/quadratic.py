@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from fastmom.kernels.quadratic import packed, quadratic_pass, quadratic_widths, unpacked
+from fastmom.kernels.quadratic import packed, quadratic_pass, quadratic_widths, strips, unpacked
 from fastmom.runtime import progress
 from fastmom.runtime.passes import Rows, block_rows, sum_over_rows
 
@@ -35,14 +35,15 @@ def moments(rows: Rows, forms: Array | None = None) -> Array:
         Sums of ``[[e x x^T, e x], [e x^T, e]]``, exactly symmetric. NaN and infinities in the rows show.
     """
     d = rows.n_inputs
-    functions = packed(np.zeros((rows.n_outputs, d + 1, d + 1)) if forms is None else forms)
+    _, s = strips(d)
+    functions = np.zeros((rows.n_outputs, 0, s, s)) if forms is None else packed(forms)
     q = len(functions)
     size = _block_size(rows)
     scratch_width, width = quadratic_widths(d, q, size)
     sums = sum_over_rows(
         rows,
         quadratic_pass,
-        (functions[:, :0] if forms is None else functions,),
+        (functions,),
         width=width,
         scratch_width=scratch_width,
         row_flops=(2.0 if forms is None else 4.0) * q * d * d,

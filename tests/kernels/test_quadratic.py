@@ -13,8 +13,8 @@ SHAPES = [
     (64, 2, 3, 64),
     (333, 7, 2, 150),
     (300, 17, 1, 128),
-    (150, 51, 2, 64),
-    (150, 52, 1, 64),
+    (150, 39, 2, 64),
+    (150, 40, 1, 64),
     (290, 60, 2, 140),
     (140, 110, 1, 131),
 ]
@@ -61,7 +61,7 @@ def test_without_forms_the_sums_are_the_moments_of_the_labels(n, d, q, size):
     close(quadratic.unpacked(sums.sum(axis=0), d), quadratic_reference.quadratic_pass(X, Y, 0 * forms)[1])
 
 
-@pytest.mark.parametrize("d", [1, 7, 51, 60, 110])
+@pytest.mark.parametrize("d", [1, 7, 39, 60, 110])
 def test_sums_are_exactly_symmetric_and_forms_count_by_their_symmetric_part(d):
     X, Y, forms = problem(100, d, 2)
     skew = np.random.default_rng(1).standard_normal(forms.shape)

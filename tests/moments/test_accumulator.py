@@ -34,7 +34,7 @@ def assert_same_bits(one, other):
 
 
 @given(st.data())
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=40)
 def test_order_grouping_and_merge_tree_do_not_change_a_bit(data):
     X, Y = rows()
     cuts = sorted(data.draw(st.sets(st.integers(1, 59), max_size=12)))

@@ -15,6 +15,11 @@ if TYPE_CHECKING:
     from fastmom.learners.auto import learn as learn
     from fastmom.learners.rectified import learn_rectified as learn_rectified
     from fastmom.learners.symmetric import learn_symmetric as learn_symmetric
+    from fastmom.moments.accumulator import MomentAccumulator as MomentAccumulator
+    from fastmom.moments.contraction import contract as contract
+    from fastmom.moments.contraction import contract_matrix as contract_matrix
+    from fastmom.moments.hermite import hermite_residual as hermite_residual
+    from fastmom.moments.tensors import small_tensor as small_tensor
     from fastmom.network import TwoLayerNetwork as TwoLayerNetwork
     from fastmom.network import load as load
     from fastmom.result import Certificate as Certificate
@@ -29,9 +34,13 @@ _HOMES = {
     "Certificate": "result",
     "Comparison": "comparison",
     "FitResult": "result",
+    "MomentAccumulator": "moments.accumulator",
     "TwoLayerNetwork": "network",
     "Unidentified": "result",
     "compare": "comparison",
+    "contract": "moments.contraction",
+    "contract_matrix": "moments.contraction",
+    "hermite_residual": "moments.hermite",
     "learn": "learners.auto",
     "learn_rectified": "learners.rectified",
     "learn_symmetric": "learners.symmetric",
@@ -39,6 +48,7 @@ _HOMES = {
     "make_samples": "teachers",
     "random_teacher": "teachers",
     "sample_inputs": "teachers",
+    "small_tensor": "moments.tensors",
 }
 
 __all__ = sorted(_HOMES)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import inspect
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,16 @@ LEARNERS: dict[str, Callable[..., FitResult]] = {
     "rectified": learn_rectified,
     "symmetric": learn_symmetric,
 }
+
+
+WHY = {
+    "snap": "the labels are exact and show every neuron",
+    "even_odd": "the labels are exact, of fewer outputs than neurons",
+    "least_squares": "the labels are noisy",
+    "student": "no other route reached so low a residual",
+    "zero_sets": "the activation is not piecewise linear",
+}
+HOPELESS = ("too_few_rows", "no_signal", "not_applicable")  # failures that biases would not cure
 
 
 def learn(
@@ -38,7 +49,9 @@ def learn(
     Y : array_like (n, m) or (n,)
         Labels.
     method : {"auto", "rectified", "symmetric"}
-        Which learner; "auto" chooses (so far always "rectified").
+        Which learner; "auto" takes the routes of `learn_rectified` in turn, by the rank and noise of the labels, and
+        with biases where a network without fails, unless ``bias`` is given. ``result.variant`` and the message tell
+        which and why.
     n_hidden : int, optional
         Number of neurons; found from the labels if None.
     rng : int, Generator or None
@@ -74,4 +87,32 @@ def learn(
             near = difflib.get_close_matches(name, known, n=1)
             advice = f"did you mean {near[0]!r}?" if near else f"it takes {', '.join(known)}"
             raise TypeError(f"{name}: the {learner.__name__} learner has no such option; {advice}")
-    return learner(X, Y, n_hidden, rng=rng, **options)
+    if method != "auto":
+        return learner(X, Y, n_hidden, rng=rng, **options)
+    return _chosen(X, Y, n_hidden, rng, options)
+
+
+def _chosen(X: Any, Y: Any, n_hidden: int | None, rng: Any, options: dict[str, Any]) -> FitResult:
+    """The rectified learner, with biases if a network without is not found, and a word on the route."""
+    if "bias" in options:
+        result = learn_rectified(X, Y, n_hidden, rng=rng, **options)
+        return replace(result, message=_explained(result)) if result.success else result
+    trials = [options | {"bias": bias} for bias in (False, True)]
+    if options.get("noise", "auto") == "auto" and options.get("variant", "auto") == "auto":
+        exact = {"noise": "none", "variant": "snap"}  # quick, and the most certain
+        trials = [*(trial | exact for trial in trials), *trials]
+    results: list[FitResult] = []
+    for trial in trials:
+        result = learn_rectified(X, Y, n_hidden, rng=rng if not results else results[0].seed, **trial)
+        if result.success:
+            note = "; with biases, as no network without them fits" if trial["bias"] else ""
+            return replace(result, message=_explained(result) + note)
+        results.append(result)
+        if result.status in HOPELESS:
+            return result
+    return replace(results[-2], message=f"{results[-2].message} (with biases: {results[-1].status})")
+
+
+def _explained(result: FitResult) -> str:
+    why = WHY.get(result.variant)
+    return f"{result.message} (route {result.variant!r}: {why})" if why else result.message

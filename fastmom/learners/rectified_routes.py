@@ -78,9 +78,10 @@ def _in_turn(task: Task, noise: str) -> Outcome:
     fit = _least_squares(task, attempt)
     if fit.success or noise == "gaussian" or fit.status == "too_few_rows":
         return fit
-    outcome = _even_odd(task, STARTS)
-    if outcome.success:
-        return outcome
+    if task.few_outputs or task.kind.n_hidden is None:
+        outcome = _even_odd(task, STARTS if task.few_outputs else FIRST_STARTS)
+        if outcome.success:
+            return outcome
     trained = _student(task, fit)
     return trained if trained is not None else fit
 

@@ -11,11 +11,13 @@ import numpy as np
 from fastmom.network import TwoLayerNetwork
 from fastmom.patterns import exact, noisy
 from fastmom.patterns.certificate import reproduces
-from fastmom.patterns.model import LabelScale, ModelClass, verify
+from fastmom.patterns.model import LabelScale, Model, ModelClass, verify
+from fastmom.patterns.standard_errors import standard_errors
 from fastmom.result import Certificate, Unidentified
 from fastmom.runtime.passes import Rows
 
 ROUNDING = 1e-12  # a residual this small, relative to labels and offset, is the rounding of the labels
+ERROR_ROWS, ERROR_ROWS_PER_UNKNOWN = 4000, 12  # rows that give the standard errors
 CONTRADICTION = 1e-4  # a residual that labels with exact neurons in their span cannot have
 
 
@@ -173,6 +175,8 @@ def least_squares(
             f"least-squares optimum of {_neurons(k, model.kind)}; noise of standard deviation {noise_std:.2g}: "
             "no certificate"
         )
+    if status == "least_squares":
+        diagnostics["standard_errors"] = _standard_errors(rows, model, noise_std)
     certificate = Certificate(
         certified=False,
         residual=check.residual,
@@ -182,3 +186,15 @@ def least_squares(
         reason="only exact labels can be certified" if status == "least_squares" else "the labels are not explained",
     )
     return Outcome(status, message, status == "least_squares", model, certificate, diagnostics, timings)
+
+
+def _standard_errors(rows: Rows, model: Model, noise_std: float) -> dict[str, Any] | None:
+    """Standard errors by parameter, from evenly spaced rows where there are many; None for very wide networks."""
+    size = max(ERROR_ROWS, ERROR_ROWS_PER_UNKNOWN * model.W.size)
+    part = rows
+    if 2 * size < rows.n_rows:
+        part = Rows(*rows.take(np.linspace(0, rows.n_rows - 1, size).astype(np.int64)))
+    errors = standard_errors(rows, model, noise_std, metric=part)
+    if errors is None:
+        return None
+    return {name: value for name, value in vars(errors).items() if value is not None}

@@ -151,8 +151,9 @@ def sum_over_rows(
         values = np.empty(len(X))
         partial = np.zeros((n_blocks, width))
         kernel(X, Y, *parameters, scratch, values, partial)
-        for b in range(n_blocks):
-            total += partial[b]
+        with np.errstate(invalid="ignore", over="ignore"):  # who asked tells what to do about a sum that is not finite
+            for b in range(n_blocks):
+                total += partial[b]
         if visit is not None:
             visit(first, values)
         progress.report(stage, first + len(X), rows.n_rows)

@@ -31,9 +31,13 @@ PUBLIC = {
     "Certificate",
     "Comparison",
     "FitResult",
+    "MomentAccumulator",
     "TwoLayerNetwork",
     "Unidentified",
     "compare",
+    "contract",
+    "contract_matrix",
+    "hermite_residual",
     "learn",
     "learn_rectified",
     "learn_symmetric",
@@ -41,6 +45,7 @@ PUBLIC = {
     "make_samples",
     "random_teacher",
     "sample_inputs",
+    "small_tensor",
 }
 
 

@@ -18,8 +18,7 @@ Array = npt.NDArray[np.float64]
 EXACT = 1e-10  # relative residual below which nothing is left to search for
 _SMALLEST = 1e-13  # rotations beyond which Jacobi sweeps go on
 _MAX_SWEEPS = 100
-_SAME = 1e-4  # relative difference of residuals of one optimum
-_COLLAPSED = 10.0  # growth of the condition number of Z that betrays two rows on their way to one
+_SAME = 1e-3  # relative difference of residuals of one optimum
 
 
 @dataclass(frozen=True)
@@ -124,7 +123,7 @@ def diagonalize_jointly(
     The z_i need not be orthogonal and the c_li may have any sign. Least squares over all rows and coefficients, from
     starts of two kinds: a random pencil, and orthogonal rotations in coordinates that make the rows nearly orthogonal.
     Where the first pencil leads to an exact fit, nothing else is tried; where the two starts lead to different optima,
-    so does the best of more pencils. The smallest residual wins, unless two rows have collapsed for it.
+    so does the best of more pencils.
 
     Parameters
     ----------
@@ -151,8 +150,8 @@ def diagonalize_jointly(
     -----
     No start is good enough by itself: a pencil loses what the other matrices know, and coordinates that make the rows
     orthogonal are known only up to the noise. Least squares is up to 20 times more accurate than either, and
-    reaches the same optimum from both as long as noise is below a third of the matrices. Above that it fits the noise;
-    two nearly equal rows of opposite coefficients betray it.
+    reaches the same optimum from both as long as noise is below a third of the matrices. A ridge on the coefficients
+    that vanishes with the residual keeps rows from collapsing on each other where noise would have it so.
 
     Examples
     --------
@@ -167,17 +166,21 @@ def diagonalize_jointly(
     """
     S = _symmetric(matrices)
     as_count(n_pencils, "n_pencils")
+    unit = float(np.abs(S).max()) or 1.0
+    S = S / unit
     with single_blas_thread():
-        first = fit_rows(S, _pencils(S, 1, rng)[0])
-        if first.residual <= EXACT:
-            return _result(first, "pencil")
-        start = fit_coefficients(S, _by_jacobi(S))
-        second = fit_rows(S, start.Z)
-        candidates = [(first, "pencil"), (start, "jacobi"), (second, "jacobi")]
-        if n_pencils > 1 and abs(first.residual - second.residual) > _SAME * second.residual:
-            candidates.append((fit_rows(S, _best_of(S, _pencils(S, n_pencils - 1, rng))), "pencil"))
-        credible = [pair for pair in candidates if _credible(pair[0], start)]
-    return _result(*min(credible, key=lambda pair: pair[0].residual))
+        best, method = fit_rows(S, _pencils(S, 1, rng)[0]), "pencil"
+        if best.residual > EXACT:
+            other = fit_rows(S, _by_jacobi(S))
+            agree = abs(best.residual - other.residual) <= _SAME * other.residual
+            best, method = min((best, method), (other, "jacobi"), key=_objective)
+            if n_pencils > 1 and not agree:
+                third = fit_rows(S, _best_of(S, _pencils(S, n_pencils - 1, rng)))
+                best, method = min((best, method), (third, "pencil"), key=_objective)
+        plain = fit_coefficients(S, best.Z)
+    return JointDiagonalization(
+        plain.Z, plain.coefficients * unit, plain.residual, _separation(plain.coefficients), method
+    )
 
 
 def random_pencil(matrices: npt.ArrayLike, rng: np.random.Generator) -> Array:
@@ -226,20 +229,20 @@ def _symmetric(matrices: npt.ArrayLike) -> Array:
     return np.asarray(np.triu(S) + np.triu(S, 1).transpose(0, 2, 1))
 
 
-def _credible(fit: JointFit, start: JointFit) -> bool:
-    """Rows that nearly collapsed must have bought a far smaller residual: else they fit noise."""
-    limit = _COLLAPSED * np.linalg.cond(start.Z)
-    return bool(np.linalg.cond(fit.Z) <= limit or _COLLAPSED * fit.residual <= start.residual)
+def _objective(candidate: tuple[JointFit, str]) -> float:
+    return candidate[0].objective
 
 
-def _result(fit: JointFit, method: str) -> JointDiagonalization:
-    length = np.linalg.norm(fit.coefficients, axis=0)
-    unit = fit.coefficients / np.where(length > 0, length, 1.0)
+def _separation(coefficients: Array) -> float:
+    """Least sine of the angle between two columns; columns that are zero to round-off have none to any."""
+    length = np.linalg.norm(coefficients, axis=0)
+    present = length > EXACT * length.max()
+    directions = coefficients / np.where(present, length, 1.0)
     i, j = np.triu_indices(len(length), 1)
     # A difference of unit vectors has accurate small angles, which their product has not.
-    chords = np.minimum(*(np.linalg.norm(unit[:, i] - s * unit[:, j], axis=0) for s in (1, -1)))
-    sines = chords * np.sqrt(1 - chords**2 / 4) * (length[i] > 0) * (length[j] > 0)
-    return JointDiagonalization(fit.Z, fit.coefficients, fit.residual, float(sines.min(initial=1.0)), method)
+    chords = np.minimum(*(np.linalg.norm(directions[:, i] - s * directions[:, j], axis=0) for s in (1, -1)))
+    sines = chords * np.sqrt(1 - np.minimum(chords**2 / 4, 1.0)) * (present[i] & present[j])
+    return float(sines.min(initial=1.0))
 
 
 def _pencils(S: Array, count: int, rng: np.random.Generator) -> Array:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -97,20 +98,33 @@ def _chosen(X: Any, Y: Any, n_hidden: int | None, rng: Any, options: dict[str, A
     if "bias" in options:
         result = learn_rectified(X, Y, n_hidden, rng=rng, **options)
         return replace(result, message=_explained(result)) if result.success else result
-    trials = [options | {"bias": bias} for bias in (False, True)]
-    if options.get("noise", "auto") == "auto" and options.get("variant", "auto") == "auto":
-        exact = {"noise": "none", "variant": "snap"}  # quick, and the most certain
-        trials = [*(trial | exact for trial in trials), *trials]
+    settled = options.get("noise", "auto") != "auto" or options.get("variant", "auto") != "auto"
+    routes = [] if settled else [{"noise": "none", "variant": variant} for variant in ("snap", "even_odd")]
     results: list[FitResult] = []
-    for trial in trials:
-        result = learn_rectified(X, Y, n_hidden, rng=rng if not results else results[0].seed, **trial)
-        if result.success:
-            note = "; with biases, as no network without them fits" if trial["bias"] else ""
-            return replace(result, message=_explained(result) + note)
-        results.append(result)
-        if result.status in HOPELESS:
-            return result
-    return replace(results[-2], message=f"{results[-2].message} (with biases: {results[-1].status})")
+    for route in routes:  # exact labels first, without and with biases: quick, and the most certain
+        for bias in (False, True):
+            result = _try(X, Y, n_hidden, rng, results, options | route | {"bias": bias})
+            if result.success or result.status in HOPELESS:
+                return result
+    plain, biased = (_try(X, Y, n_hidden, rng, results, options | {"bias": bias}) for bias in (False, True))
+    if plain.success and biased.success:
+        better = [result.diagnostics.get("information", -math.inf) for result in (plain, biased)]
+        return plain if better[0] <= better[1] else biased
+    if biased.success:
+        return biased
+    return plain if plain.success else replace(plain, message=f"{plain.message} (with biases: {biased.status})")
+
+
+def _try(
+    X: Any, Y: Any, n_hidden: int | None, rng: Any, results: list[FitResult], options: dict[str, Any]
+) -> FitResult:
+    """One trial, from the seed of the first, its route explained."""
+    result = learn_rectified(X, Y, n_hidden, rng=results[0].seed if results else rng, **options)
+    results.append(result)
+    if not result.success:
+        return result
+    note = "; with biases, as none without them fits so well" if options["bias"] else ""
+    return replace(result, message=_explained(result) + note)
 
 
 def _explained(result: FitResult) -> str:

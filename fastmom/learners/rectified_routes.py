@@ -17,16 +17,21 @@ from fastmom.moments.gaussian_inputs import (
     from_second_moment,
 )
 from fastmom.patterns import exact, noisy, student, zero_set
+from fastmom.patterns.certificate import reproduces
 from fastmom.patterns.even_odd import fit_even_odd
 from fastmom.patterns.fewer_outputs import certify_few_outputs
-from fastmom.patterns.model import LabelScale, ModelClass, verify
+from fastmom.patterns.gauss_newton import descend
+from fastmom.patterns.model import LabelScale, Model, ModelClass, verify
 from fastmom.patterns.verdict import Outcome, failure, least_squares, not_recovered, recovered
+from fastmom.result import Certificate
 from fastmom.runtime.passes import Rows
 
 Array = npt.NDArray[np.float64]
 
 FIRST_STARTS = 3  # of the even/odd model before least squares is asked whether the labels are noisy
 STARTS = 12
+_NO_EFFECT = 1e-10  # output weights relative to the largest
+_ROUND_OFF = 1e-16  # squared residual relative to the labels that noise does not leave
 
 
 @dataclass
@@ -119,11 +124,29 @@ def _even_odd(task: Task, starts: int) -> Outcome:
         outcome = failure("no_exact_fit", _no_exact_fit(task, fit.residual, len(fit.starts)), task.timings)
         outcome.diagnostics = diagnostics
         return replace(outcome, variant="even_odd")
-    certificate = certify_few_outputs(task.rows, fit.model, fit.check, task.rng)
-    attempt = exact.Attempt(fit.model, certificate, rank=certificate.rank, starts=len(fit.starts))
+    model, certificate = fit.model, certify_few_outputs(task.rows, fit.model, fit.check, task.rng)
+    if task.kind.n_hidden is None:
+        model, certificate = _without_twins(task, model, certificate)
+    attempt = exact.Attempt(model, certificate, rank=certificate.rank, starts=len(fit.starts))
     outcome = recovered(attempt, task.kind, task.timings)
     outcome.diagnostics = diagnostics
     return replace(outcome, variant="even_odd")
+
+
+def _without_twins(task: Task, model: Model, certificate: Certificate) -> tuple[Model, Certificate]:
+    """Drop neurons that share the place of another, or have no effect: neither is determined, and one is enough."""
+    while True:
+        effect = np.linalg.norm(model.outer[: model.n_neurons], axis=1)
+        loose = [item.neuron for item in certificate.unidentified if item.neuron is not None]
+        loose.extend(int(i) for i in np.flatnonzero(effect < _NO_EFFECT * effect.max()))
+        if not loose or model.n_neurons < 2 or len(model.hidden) > model.n_neurons:
+            return model, certificate
+        dropped = loose[int(np.argmin(effect[loose]))]
+        fewer = descend(task.rows, task.kind, np.delete(model.W, dropped, axis=0), settled=1e-6).point.model
+        check = verify(task.rows, fewer, task.scale)
+        if not reproduces(check):
+            return model, certificate
+        model, certificate = fewer, certify_few_outputs(task.rows, fewer, check, task.rng)
 
 
 def _no_exact_fit(task: Task, residual: float, starts: int) -> str:
@@ -142,6 +165,8 @@ def _least_squares(task: Task, attempt: exact.Attempt) -> Outcome:
     started = time.perf_counter()
     fit = noisy.fit_noisy(rows, kind, kind.n_hidden, task.rng)
     task.timed("least_squares", started)
+    if fit.descent.point.loss < _ROUND_OFF * task.scale.deviation.sum():
+        return replace(judge(task, fit), variant="least_squares")
     outcome = least_squares(fit, attempt, rows, task.scale, task.timings)
     return replace(outcome, variant="least_squares")
 
@@ -165,11 +190,13 @@ def judge(task: Task, fit: noisy.NoisyFit) -> Outcome:
     """What a fitted network amounts to: exact, or an optimum of noisy labels."""
     rows, kind, model = task.rows, task.kind, fit.model
     attempt = exact.Attempt(failure="skipped")
-    if fit.descent.point.loss < 1e-16 * task.scale.deviation.sum():
+    if fit.descent.point.loss < _ROUND_OFF * task.scale.deviation.sum():
         if model.n_neurons <= rows.n_outputs:
             attempt = exact.refine_exactly(rows, kind, task.scale, model.W, task.rng)
         else:
             certificate = certify_few_outputs(rows, model, verify(rows, model, task.scale), task.rng)
+            if kind.n_hidden is None:
+                model, certificate = _without_twins(task, model, certificate)
             attempt = exact.Attempt(model, certificate, rank=certificate.rank)
         if attempt.certificate is not None and attempt.certificate.certified:
             return recovered(attempt, kind, task.timings)
@@ -199,7 +226,7 @@ def _too_few_outputs(task: Task, variant: str) -> Outcome:
 
 
 def _by_even_odd(task: Task, noise: str) -> Outcome:
-    outcome = _even_odd(task, STARTS)
+    outcome = _even_odd(task, FIRST_STARTS if task.kind.n_hidden is None else STARTS)
     return outcome if outcome.success or noise == "none" else _least_squares(task, exact.Attempt(failure="skipped"))
 
 

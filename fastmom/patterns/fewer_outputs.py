@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from fastmom.patterns.certificate import RESOLVED, VERY_FEW_ROWS, reproduces
+from fastmom.patterns.certificate import VERY_FEW_ROWS, reproduces
 from fastmom.patterns.model import Model, Verification
 from fastmom.patterns.standard_errors import standard_errors
 from fastmom.result import Certificate, Unidentified
@@ -15,6 +15,7 @@ Array = npt.NDArray[np.float64]
 
 _METRIC_ROWS = 12  # rows for each unknown on which the information is formed at first
 _DEPENDENT = 1e-9  # relative singular value of the neurons' linear functions
+_RESOLVED = 1e-13  # residual above which what it hides is worth a word
 _COUNTED = 4  # times the unknowns: rows beyond are not needed to see that there are enough distinct ones
 
 
@@ -79,7 +80,7 @@ def _undetermined(rows: Rows, part: Rows, model: Model, check: Verification) -> 
     records.extend(Unidentified(i, "it could point the other way") for i in _turnable(model) if i not in always)
     if n_linear:
         records.append(Unidentified(None, "a linear part that no orientation of the neurons explains"))
-    if check.residual > RESOLVED:
+    if check.residual > _RESOLVED:
         records.append(Unidentified(None, f"effects below {check.residual:.0e} of the labels are not excluded"))
     return records
 

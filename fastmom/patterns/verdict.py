@@ -144,9 +144,10 @@ def least_squares(
         "starts": attempt.starts + fit.starts,
         "noise_std": noise_std,
         "structure": fit.structure,
+        "information": noisy.information(rows, descent),
         "iterations": descent.iterations,
     }
-    signal = noisy.information(rows, descent) < noisy.null_information(rows, float(scale.deviation.sum()))
+    signal = diagnostics["information"] < noisy.null_information(rows, float(scale.deviation.sum()))
     full = model.kind.hidden_bias and model.kind.output_bias
     hint = "" if full else ", has biases that `bias` does not allow"
     limit = " than outputs (beyond this learner)" if k == rows.n_outputs else ""

@@ -18,6 +18,7 @@ from fastmom.runtime.validation import as_count, as_rng
 Array = npt.NDArray[np.float64]
 
 _ALIKE = 0.99  # |cosine| from which two vectors count as one
+_TIE = 1e-9  # relative difference of sums that is round-off: the first start wins
 _LOOK_STEPS = 30  # after which restarts of a single vector are compared
 
 
@@ -121,7 +122,8 @@ def orthogonal_power_iteration(
         V, iterations, converged = orthogonal_ascents(contraction, V, max_iterations)
         G = contracted(contraction, V)
         weights = np.einsum("bia,bia->bi", V, G)
-        best = int(np.argmax(np.abs(weights).sum(axis=1)))
+        sums = np.abs(weights).sum(axis=1)
+        best = int(np.argmax(sums >= (1 - _TIE) * sums.max()))
         overlap = np.abs(V @ V[best].T).max(axis=1)
         if tensor is None:
             residual = _relative(G[best] - weights[best][:, None] * V[best], G[best])

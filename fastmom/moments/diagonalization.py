@@ -150,7 +150,7 @@ def diagonalize_jointly(
     -----
     No start is good enough by itself: a pencil loses what the other matrices know, and coordinates that make the rows
     orthogonal are known only up to the noise. Least squares is up to 20 times more accurate than either, and
-    reaches the same optimum from both as long as noise is below a third of the matrices. A ridge on the coefficients
+    reaches the same optimum from both as long as noise is below a tenth of the matrices. A ridge on the coefficients
     that vanishes with the residual keeps rows from collapsing on each other where noise would have it so.
 
     Examples
@@ -164,10 +164,8 @@ def diagonalize_jointly(
     >>> found.residual < 1e-12
     True
     """
-    S = _symmetric(matrices)
+    S, unit = _scaled(_symmetric(matrices))
     as_count(n_pencils, "n_pencils")
-    unit = float(np.abs(S).max()) or 1.0
-    S = S / unit
     with single_blas_thread():
         best, method = fit_rows(S, _pencils(S, 1, rng)[0]), "pencil"
         if best.residual > EXACT:
@@ -217,8 +215,9 @@ def random_pencil(matrices: npt.ArrayLike, rng: np.random.Generator) -> Array:
     >>> np.abs(found @ np.linalg.inv(Z)).max(axis=1)
     array([1., 1.])
     """
+    S, _ = _scaled(_symmetric(matrices))
     with single_blas_thread():
-        return np.asarray(_pencils(_symmetric(matrices), 1, rng)[0])
+        return np.asarray(_pencils(S, 1, rng)[0])
 
 
 def _symmetric(matrices: npt.ArrayLike) -> Array:
@@ -227,6 +226,12 @@ def _symmetric(matrices: npt.ArrayLike) -> Array:
         raise ValueError(f"matrices: expected square matrices (L, k, k), got shape {S.shape}")
     require_finite(S, "matrices")
     return np.asarray(np.triu(S) + np.triu(S, 1).transpose(0, 2, 1))
+
+
+def _scaled(S: Array) -> tuple[Array, float]:
+    """The matrices in units of their largest entry, whose squares neither overflow nor underflow, and that unit."""
+    unit = float(np.abs(S).max()) or 1.0
+    return S / unit, unit
 
 
 def _objective(candidate: tuple[JointFit, str]) -> float:

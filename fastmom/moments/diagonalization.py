@@ -104,7 +104,7 @@ def jacobi_diagonalize(matrices: npt.ArrayLike) -> OrthogonalDiagonalization:
     >>> found.off_diagonal < 1e-12
     True
     """
-    S = _symmetric(matrices)
+    S, _ = _scaled(_symmetric(matrices))
     entries = np.ascontiguousarray(S.transpose(1, 2, 0))[np.newaxis]
     k = entries.shape[1]
     rotations, sweeps = np.eye(k)[np.newaxis], np.zeros(1, dtype=np.int64)

@@ -94,6 +94,9 @@ def test_units_do_not_matter(exponent):
     S = matrices_of(Z, c, noise=0.01)
     pencils = [random_pencil(matrices, np.random.default_rng(0)) for matrices in (S, S * 2.0**exponent)]
     np.testing.assert_array_equal(*pencils)
+    rotated = [jacobi_diagonalize(matrices) for matrices in (S, S * 2.0**exponent)]
+    np.testing.assert_array_equal(rotated[0].V, rotated[1].V)
+    assert rotated[0].off_diagonal == rotated[1].off_diagonal
     one, other = find(S), find(S * 2.0**exponent)
     np.testing.assert_array_equal(one.Z, other.Z)
     np.testing.assert_array_equal(one.coefficients * 2.0**exponent, other.coefficients)

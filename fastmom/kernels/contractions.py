@@ -1,0 +1,146 @@
+"""Contractions of the Hermite moments with one vector or many, T_l(I, u, .., u), in one pass over the rows.
+
+With the orthonormal Hermite polynomials g_j = He_j / sqrt(j!), a unit vector v and t = x.v,
+
+    T_l(I, v, .., v) / sqrt((l - 1)!) = mean w g_(l-1)(t) x - sqrt(l - 1) mean(w g_(l-2)(t)) v.
+
+The passes sum both means, the caller puts them together. Signature ``(X, Y, V, steps, scratch, row_values, sums)``:
+Y (n, 1) the weights w, V (r, d) unit vectors, steps (l - 1, 2) from `hermite_steps`, all of the rows' dtype; for the
+rest see `fastmom.kernels.forward`. Sums: w g_(l-1) x for each vector (r, d), then w g_(l-2) for each (r).
+"""
+
+import numpy as np
+from numba import prange
+
+from fastmom.kernels._compile import block, driver
+
+MANY_ELEMENTS = 1 << 13  # of X in a tile for many vectors
+MOST_ROWS = 1024
+LEAST_ROWS = 64
+
+
+def hermite_steps(count: int, dtype: type) -> np.ndarray:
+    """Factors (a, b) of g_(j+1) = a t g_j - b g_(j-1), j = 0 .. count - 1, as rows (count, 2)."""
+    j = np.arange(count)
+    return np.column_stack([1 / np.sqrt(j + 1), np.sqrt(j / (j + 1))]).astype(dtype)
+
+
+def tile_rows(d: int) -> int:
+    """Rows of a tile of `many_contractions`, whose blocks hold whole tiles."""
+    return max(LEAST_ROWS, min(MOST_ROWS, MANY_ELEMENTS // d // LEAST_ROWS * LEAST_ROWS))
+
+
+def contraction_widths(d: int, r: int) -> tuple[int, int]:
+    """Scratch columns a row needs in either pass, and length of the sums."""
+    return 2 * r + (r + 1) * d, r * (d + 1)
+
+
+@block
+def _few_block(X, w, v, steps, total):
+    """Add w g_k(x.v) x over the rows to total (d,), k = len(steps); returns the sum of w g_(k-1).
+
+    Four rows at a time: their products with v, the recurrence with the weights as g_0, then one sum.
+    """
+    n, d = X.shape
+    zero = X.dtype.type(0)
+    lower = zero
+    for j in range(d):
+        total[j] = zero
+    for i in range(0, n - 3, 4):
+        t0 = t1 = t2 = t3 = zero
+        for j in range(d):
+            t0 += X[i, j] * v[j]
+            t1 += X[i + 1, j] * v[j]
+            t2 += X[i + 2, j] * v[j]
+            t3 += X[i + 3, j] * v[j]
+        b0 = b1 = b2 = b3 = zero
+        g0, g1, g2, g3 = w[i], w[i + 1], w[i + 2], w[i + 3]
+        for k in range(steps.shape[0]):
+            p, q = steps[k, 0], steps[k, 1]
+            b0, g0 = g0, p * t0 * g0 - q * b0
+            b1, g1 = g1, p * t1 * g1 - q * b1
+            b2, g2 = g2, p * t2 * g2 - q * b2
+            b3, g3 = g3, p * t3 * g3 - q * b3
+        lower += (b0 + b1) + (b2 + b3)
+        for j in range(d):
+            total[j] += (g0 * X[i, j] + g1 * X[i + 1, j]) + (g2 * X[i + 2, j] + g3 * X[i + 3, j])
+    for i in range(n // 4 * 4, n):
+        t = zero
+        for j in range(d):
+            t += X[i, j] * v[j]
+        b, g = zero, w[i]
+        for k in range(steps.shape[0]):
+            b, g = g, steps[k, 0] * t * g - steps[k, 1] * b
+        lower += b
+        for j in range(d):
+            total[j] += g * X[i, j]
+    return lower
+
+
+@block
+def _weighted_hermite(T, w, steps, lower, sums):
+    """T (h, r) = w g_k(T); adds the sums of w g_(k-1) to sums (r,). Needs lower (h, r) as work space."""
+    h, r = T.shape
+    zero = T.dtype.type(0)
+    for i in range(h):
+        for a in range(r):
+            b, g = zero, w[i]
+            t = T[i, a]
+            for k in range(steps.shape[0]):
+                b, g = g, steps[k, 0] * t * g - steps[k, 1] * b
+            lower[i, a] = b
+            T[i, a] = g
+    for i in range(h):
+        for a in range(r):
+            sums[a] += lower[i, a]
+
+
+@block
+def _part(flat, start, rows, columns):
+    return flat[start : start + rows * columns].reshape(rows, columns)
+
+
+@block
+def _many_block(X, w, V, steps, tile, scratch, sums):
+    """Sums for many vectors: two matrix products for each tile of rows."""
+    n, d = X.shape
+    r = V.shape[0]
+    for j in range(sums.shape[0]):
+        sums[j] = 0.0
+    product = _part(scratch, 0, r, d)
+    for first in range(0, n, tile):
+        last = min(n, first + tile)
+        h = last - first
+        T = _part(scratch, r * d, h, r)
+        lower = _part(scratch, r * d + h * r, h, r)
+        np.dot(X[first:last], V.T, T)
+        _weighted_hermite(T, w[first:last], steps, lower, sums[r * d :])
+        np.dot(T.T, X[first:last], product)
+        for a in range(r):
+            for j in range(d):
+                sums[a * d + j] += product[a, j]
+
+
+@driver
+def few_contractions(X, Y, V, steps, scratch, row_values, sums):
+    """Contractions with one vector or a few; see `_few_block`."""
+    lanes, size = scratch.shape[0], scratch.shape[1]
+    r, d = V.shape
+    for lane in prange(lanes):
+        for b in range(lane, sums.shape[0], lanes):
+            i, j = b * size, min(X.shape[0], (b + 1) * size)
+            total = scratch[lane].reshape(-1)[:d]
+            for a in range(r):
+                sums[b, r * d + a] = _few_block(X[i:j], Y[i:j].reshape(-1), V[a], steps, total)
+                for c in range(d):
+                    sums[b, a * d + c] = total[c]
+
+
+@driver
+def many_contractions(X, Y, V, steps, tile, scratch, row_values, sums):
+    """Contractions with many vectors, in tiles of tile[0] rows; see `_many_block`."""
+    lanes, size = scratch.shape[0], scratch.shape[1]
+    for lane in prange(lanes):
+        for b in range(lane, sums.shape[0], lanes):
+            i, j = b * size, min(X.shape[0], (b + 1) * size)
+            _many_block(X[i:j], Y[i:j].reshape(-1), V, steps, tile[0], scratch[lane].reshape(-1), sums[b])

@@ -11,6 +11,8 @@ from scipy.optimize import linear_sum_assignment
 from fastmom.moments.decomposition import deflated_power_iteration, jade, jennrich, orthogonal_power_iteration
 from fastmom.moments.diagonalization import diagonalize_jointly, jacobi_diagonalize, random_pencil
 from fastmom.moments.joint_fit import unit_rows
+from fastmom.moments.tensors import small_tensor
+from fastmom.moments.whitened_action import whitened_action
 from fastmom.runtime.threads import single_blas_thread
 
 NOISE = 0.02  # of an entry of distinct indices, times sqrt(24) / k
@@ -148,6 +150,34 @@ class Decomposition(OrderFour):
 
     def track_error_of_jennrich_over_ours(self, k):
         return distance(jennrich(self.T, 0).vectors, self.V) / self.track_error(k)
+
+
+class FromSamples:
+    """The contraction of one iteration from 30 000 samples, k vectors at once."""
+
+    params: ClassVar = [10, 20]
+    param_names: ClassVar = ["k"]
+
+    def setup(self, k):
+        rng = np.random.default_rng(0)
+        self.Z, self.w = rng.standard_normal((30_000, k)), rng.standard_normal(30_000)
+        self.V = np.linalg.qr(rng.standard_normal((k, k))).Q
+        self.action = whitened_action(self.Z, self.w, np.eye(k))
+
+    def ours(self):
+        self.action(self.V)
+
+    def plain(self):
+        ((self.w[:, None] * (self.Z @ self.V.T) ** 3).T @ self.Z) / len(self.Z)
+
+    def time_action(self, k):
+        self.ours()
+
+    def track_numpy_over_ours(self, k):
+        return slow_ratio(self.ours, self.plain, 5)
+
+    def track_forming_the_tensor_over_ours(self, k):
+        return slow_ratio(self.ours, lambda: small_tensor(self.Z, self.w, np.eye(k), 4), 5)
 
 
 if importlib.util.find_spec("tensorly"):

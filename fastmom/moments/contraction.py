@@ -166,7 +166,7 @@ def contract_matrix(X: Any, w: Any, u: Any = None, order: int = 2, *, normalized
         result = top[:, :d, :d] - top[:, d, d][:, None, None] * np.eye(d)
         if level > 2:
             lower = Rows(inputs, labels * h[-2][:, None])
-            p = sum(values.T @ part for _, part, values in lower.chunks(_CHUNK)) / len(inputs)
+            p = np.sum([values.T @ part for _, part, values in lower.chunks(_CHUNK)], axis=0) / len(inputs)
             cross = p[:, :, None] * unit
             result -= (level - 2) * (cross + cross.transpose(0, 2, 1))
         if level > 3:

@@ -87,7 +87,8 @@ def from_fourth_moment(X: Array, y: Array, k: int, rng: np.random.Generator) -> 
     Q = _span(2 * fit.quadratic, k)
     T4 = small_tensor(x, np.ascontiguousarray(residual[:, 0]), Q, 4)
     i, j = np.triu_indices(k)
-    joint = diagonalize_jointly(T4[i, j], rng)
+    slices = T4[i, j] * np.where(i == j, 1.0, np.sqrt(2.0))[:, None, None]  # least squares over all of T4
+    joint = diagonalize_jointly(slices, rng)
     Z = joint.Z
     # order 2 has the better scale: c sum_i u_i z_i z_i^T on the directions found
     products = np.einsum("ia,ib->abi", Z, Z).reshape(k * k, k)

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastmom.moments import symmetry
-from fastmom.moments.diagonalization import diagonalize_jointly
+from fastmom.moments.diagonalization import diagonalize_jointly, random_pencil
 from fastmom.moments.pure_neurons import Detector, Regression, detector, frame, regress
 from fastmom.moments.tensors import smat
 from fastmom.runtime.passes import Rows
@@ -53,9 +53,10 @@ def estimate_neurons(rows: Rows, k: int, rng: np.random.Generator, *, plain: boo
     regression = regress(rows)
     at = frame(regression, regression.B, k)
     found = detector(rows, at, plain=regression.unit if plain else 0.0)
-    Z = diagonalize_jointly(found.null_matrices, rng, n_pencils=1 if plain else 50).Z
-    if not plain:
-        Z = refine(found.matrix, Z)
+    if plain:
+        Z = random_pencil(found.null_matrices, rng)
+    else:
+        Z = refine(found.matrix, diagonalize_jointly(found.null_matrices, rng).Z)
     step = Step(*at.network(Z, regression.mean_label), found)
     step, done = _corrected(rows, regression, step, corrections)
     chosen = rng.choice(rows.n_rows, size=min(rows.n_rows, PROBE_ROWS), replace=False)

@@ -169,10 +169,13 @@ class TestTrainedNetworks:
         reported = {item.neuron: len(item.directions) for item in result.certificate.unidentified}
         assert reported == free
 
-    def test_fewer_outputs_than_neurons_is_refused_by_name(self):
-        _, X, Y = self.load("diabetes_4")
+    def test_one_output_is_enough(self):
+        teacher, X, Y = self.load("diabetes_4")
         result = fm.learn_rectified(X, Y, 4, bias=True, rng=0)
-        assert not result.success and result.status == "too_few_outputs"
+        assert result.certificate.certified and result.variant == "even_odd"
+        gaussian = np.random.default_rng(0).standard_normal((4000, X.shape[1]))
+        again = fm.learn_rectified(gaussian, teacher.predict(gaussian), 4, bias=True, rng=0)
+        assert again.certificate.certified and fm.compare(again, teacher).max_error < 1e-10
 
 
 def assert_equal_beyond_what_is_undetermined(result, teacher):
@@ -265,20 +268,28 @@ class TestRefusals:
         for seed in range(3):
             self.refused(fm.learn_rectified(X[:n], Y, rng=seed), {"misfit", "not_converged", "no_signal"})
 
-    def test_fewer_outputs_than_neurons(self, samples):
-        _, X, Y = samples
-        self.refused(fm.learn_rectified(X, Y[:, :4], 10, rng=0), {"too_few_outputs"})
-        self.refused(fm.learn_rectified(X, Y[:, :4], rng=0), {"misfit", "not_converged"})
+    def test_fewer_outputs_than_neurons_where_snap_alone_is_asked(self, samples):
+        teacher, X, Y = samples
+        self.refused(fm.learn_rectified(X, Y[:, :4], 10, variant="snap", rng=0), {"too_few_outputs"})
+        result = fm.learn_rectified(X, Y[:, :4], 10, rng=0)
+        assert result.certificate.certified
+        assert fm.compare(result, fm.TwoLayerNetwork(teacher.W, teacher.A[:4])).max_error < 1e-11
 
     def test_constant_labels(self, samples):
         _, X, _ = samples
         self.refused(fm.learn_rectified(X, np.full((400, 3), 2.5), bias=True, rng=0), {"no_signal"})
 
-    def test_exact_labels_of_another_activation_are_not_called_noise(self):
+    def test_an_absolute_value_is_two_neurons_and_not_noise(self):
+        recovered = 0
         for seed in range(10):
             X = fm.sample_inputs(100, 3, rng=seed)
             w = np.random.default_rng(seed + 99).standard_normal(3)
-            self.refused(fm.learn_rectified(X, np.abs(X @ w), rng=seed), {"misfit"})
+            result = fm.learn_rectified(X, np.abs(X @ w), rng=seed)
+            assert result.status != "least_squares"
+            if result.success:
+                assert fm.compare(result, fm.TwoLayerNetwork([w, -w], [[1.0, 1.0]])).max_error < 1e-11
+                recovered += 1
+        assert recovered >= 9
 
     def test_an_offset_that_swallows_the_digits_is_named(self, samples):
         _, X, Y = samples

@@ -117,7 +117,12 @@ def _snap(task: Task, *, persistent: bool) -> exact.Attempt:
 def _even_odd(task: Task, starts: int) -> Outcome:
     """Even/odd descent from several starts; certified by counting equations."""
     started = time.perf_counter()
-    fit = fit_even_odd(task.rows, task.kind, task.kind.n_hidden, task.rng, max_starts=starts, scale=task.scale)
+    try:
+        with np.errstate(all="ignore"):  # on degenerate rows sums overflow: such a fit is not exact
+            fit = fit_even_odd(task.rows, task.kind, task.kind.n_hidden, task.rng, max_starts=starts, scale=task.scale)
+    except np.linalg.LinAlgError:
+        message = "the rows are too degenerate for a descent: no network was found"
+        return replace(failure("no_exact_fit", message, task.timings), variant="even_odd")
     task.timed("even_odd", started)
     diagnostics = {"starts": len(fit.starts), "loss": fit.residual}
     if not fit.exact:

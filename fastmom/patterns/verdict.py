@@ -195,7 +195,11 @@ def _standard_errors(rows: Rows, model: Model, noise_std: float) -> dict[str, An
     part = rows
     if 2 * size < rows.n_rows:
         part = Rows(*rows.take(np.linspace(0, rows.n_rows - 1, size).astype(np.int64)))
-    errors = standard_errors(rows, model, noise_std, metric=part)
+    try:
+        with np.errstate(all="ignore"):  # weights of extreme scales have no standard error
+            errors = standard_errors(rows, model, noise_std, metric=part)
+    except (np.linalg.LinAlgError, ValueError):
+        return None
     if errors is None:
         return None
     return {name: value for name, value in vars(errors).items() if value is not None}

@@ -83,7 +83,8 @@ def _in_turn(task: Task, noise: str) -> Outcome:
     fit = _least_squares(task, attempt)
     if fit.success or noise == "gaussian" or fit.status == "too_few_rows":
         return fit
-    if task.few_outputs or task.kind.n_hidden is None:
+    unexplained = task.kind.n_hidden is None and attempt.failure != "residual"  # wrong rows are no missing neurons
+    if task.few_outputs or unexplained:
         outcome = _even_odd(task, STARTS if task.few_outputs else FIRST_STARTS)
         if outcome.success:
             return outcome
@@ -131,7 +132,7 @@ def _even_odd(task: Task, starts: int) -> Outcome:
         return replace(outcome, variant="even_odd")
     model, certificate = fit.model, certify_few_outputs(task.rows, fit.model, fit.check, task.rng)
     if task.kind.n_hidden is None:
-        model, certificate = _without_twins(task, model, certificate)
+        model, certificate = _no_more_than_shown(*_without_twins(task, model, certificate))
     attempt = exact.Attempt(model, certificate, rank=certificate.rank, starts=len(fit.starts))
     outcome = recovered(attempt, task.kind, task.timings)
     outcome.diagnostics = diagnostics
@@ -152,6 +153,14 @@ def _without_twins(task: Task, model: Model, certificate: Certificate) -> tuple[
         if not reproduces(check):
             return model, certificate
         model, certificate = fewer, certify_few_outputs(task.rows, fewer, check, task.rng)
+
+
+def _no_more_than_shown(model: Model, certificate: Certificate) -> tuple[Model, Certificate]:
+    """Neurons that nobody asked for must be determined: undetermined ones fit what is no network, row by row."""
+    if certificate.certified and any(item.neuron is not None for item in certificate.unidentified):
+        reason = "some neurons are not determined by the rows, and their number is not known: give n_hidden"
+        certificate = replace(certificate, certified=False, reason=reason)
+    return model, certificate
 
 
 def _no_exact_fit(task: Task, residual: float, starts: int) -> str:
@@ -202,7 +211,7 @@ def judge(task: Task, fit: noisy.NoisyFit) -> Outcome:
         else:
             certificate = certify_few_outputs(rows, model, verify(rows, model, task.scale), task.rng)
             if kind.n_hidden is None:
-                model, certificate = _without_twins(task, model, certificate)
+                model, certificate = _no_more_than_shown(*_without_twins(task, model, certificate))
             attempt = exact.Attempt(model, certificate, rank=certificate.rank)
         if attempt.certificate is not None and attempt.certificate.certified:
             return recovered(attempt, kind, task.timings)

@@ -1,10 +1,10 @@
 """Which way the neurons point, from the linear part of the network.
 
 ``f(t) = f(-t) + t`` for a rectifier: every neuron that is turned moves its linear function into the linear part.
-Turning the right ones leaves none: ``sum_i z_i w_i = c`` with z_i in {0, 1}, w_i (D,) what neuron i moves, c what is to
-be moved. Up to D neurons one linear solve tells. More neurons than equations are a subset sum, of low density as the
+Turning the right ones leaves none: ``sum_i z_i w_i = c`` with z_i in {0, 1}, w_i (D,) what neuron i moves, c what is
+to move. Up to D neurons one linear solve tells. More neurons than equations are a subset sum, of low density as the
 equations are known to some 40 bits each, and lattice reduction solves it (Lagarias and Odlyzko 1985; the basis is that
-of Coster, Joux, LaMacchia, Odlyzko, Schnorr and Stern 1992, for several sums at once). Its use for networks is our own.
+of Coster, Joux, LaMacchia, Odlyzko, Schnorr and Stern 1992, several sums at once). Its use for networks is our own.
 """
 
 from __future__ import annotations

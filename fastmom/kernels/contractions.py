@@ -1,4 +1,4 @@
-"""Contractions of the Hermite moments with one vector or many, T_l(I, u, .., u), in one pass over the rows.
+"""Contractions of the Hermite moments with many vectors, T_l(I, u, .., u), in one pass over the rows.
 
 With the orthonormal Hermite polynomials g_j = He_j / sqrt(j!), a unit vector v and t = x.v,
 
@@ -36,85 +36,8 @@ def contraction_widths(d: int, r: int) -> tuple[int, int]:
 
 
 @block
-def _project(X, v, t):
-    """Products t = X v, row by row: memory runs ahead best where rows are read in order."""
-    for i in range(X.shape[0]):
-        s = X.dtype.type(0)
-        for j in range(X.shape[1]):
-            s += X[i, j] * v[j]
-        t[i] = s
-
-
-@block
-def _add_rows(X, g, total):
-    """Add X^T g to total (d,), four rows at a time: they are in cache by now."""
-    n, d = X.shape
-    for i in range(0, n - 3, 4):
-        g0, g1, g2, g3 = g[i], g[i + 1], g[i + 2], g[i + 3]
-        for j in range(d):
-            total[j] += (g0 * X[i, j] + g1 * X[i + 1, j]) + (g2 * X[i + 2, j] + g3 * X[i + 3, j])
-    for i in range(n // 4 * 4, n):
-        for j in range(d):
-            total[j] += g[i] * X[i, j]
-
-
-@block
-def _weigh(t, w, steps, lower, value):
-    """Turn t (h,) into w g_k(t), k = len(steps); returns the sum of w g_(k-1). Needs two work spaces (h,)."""
-    h = t.shape[0]
-    total = t.dtype.type(0)
-    count = steps.shape[0]
-    if count == 0:
-        for i in range(h):
-            t[i] = w[i]
-    elif count == 1:
-        for i in range(h):
-            total += w[i]
-            t[i] *= w[i]
-    elif count == 2:
-        a, b = steps[1, 0], steps[1, 1]
-        for i in range(h):
-            total += w[i] * t[i]
-            t[i] = w[i] * (a * t[i] * t[i] - b)
-    else:
-        for i in range(h):
-            lower[i] = w[i]
-            value[i] = w[i] * t[i]
-        for k in range(1, count):
-            a, b = steps[k, 0], steps[k, 1]
-            for i in range(h):
-                above = a * t[i] * value[i] - b * lower[i]
-                lower[i] = value[i]
-                value[i] = above
-        for i in range(h):
-            total += lower[i]
-            t[i] = value[i]
-    return total
-
-
-@block
-def _few_tile(row_bytes):
-    """Rows of a tile: short rows so few that the first visit still runs ahead in memory, long ones as L2 allows."""
-    tile_bytes = 4096 if row_bytes <= 256 else 16384 if row_bytes < 4096 else 262144
-    return max(4, tile_bytes // row_bytes // 4 * 4)
-
-
-@block
-def _few_block(X, w, v, steps, scratch, total):
-    """Total (d,) = sum of w g_k(x.v) x over the rows, k = len(steps); returns the sum of w g_(k-1)."""
-    n, d = X.shape
-    tile = min(n, _few_tile(d * X.itemsize))
-    t, lower, value = scratch[:tile], scratch[tile : 2 * tile], scratch[2 * tile : 3 * tile]
-    sum_lower = 0.0
-    for j in range(d):
-        total[j] = X.dtype.type(0)
-    for first in range(0, n, tile):
-        last = min(n, first + tile)
-        h = last - first
-        _project(X[first:last], v, t[:h])
-        sum_lower += _weigh(t[:h], w[first:last], steps, lower, value)
-        _add_rows(X[first:last], t[:h], total)
-    return sum_lower
+def _part(flat, start, rows, columns):
+    return flat[start : start + rows * columns].reshape(rows, columns)
 
 
 @block
@@ -136,11 +59,6 @@ def _weighted_hermite(T, w, steps, lower, sums):
 
 
 @block
-def _part(flat, start, rows, columns):
-    return flat[start : start + rows * columns].reshape(rows, columns)
-
-
-@block
 def _many_block(X, w, V, steps, tile, scratch, sums):
     """Sums for many vectors: two matrix products for each tile of rows."""
     n, d = X.shape
@@ -159,21 +77,6 @@ def _many_block(X, w, V, steps, tile, scratch, sums):
         for a in range(r):
             for j in range(d):
                 sums[a * d + j] += product[a, j]
-
-
-@driver
-def few_contractions(X, Y, V, steps, scratch, row_values, sums):
-    """Contractions with one vector or a few; see `_few_block`."""
-    lanes, size = scratch.shape[0], scratch.shape[1]
-    r, d = V.shape
-    for lane in prange(lanes):
-        for b in range(lane, sums.shape[0], lanes):
-            i, j = b * size, min(X.shape[0], (b + 1) * size)
-            total, work = scratch[lane].reshape(-1)[:d], scratch[lane].reshape(-1)[d:]
-            for a in range(r):
-                sums[b, r * d + a] = _few_block(X[i:j], Y[i:j].reshape(-1), V[a], steps, work, total)
-                for c in range(d):
-                    sums[b, a * d + c] = total[c]
 
 
 @driver

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastmom.kernels import contractions as kernels
+from fastmom.kernels.few_contractions import few_contractions, few_rows
 from fastmom.moments import quadratic
 from fastmom.moments.tensor_sums import precision, require_finite_result
 from fastmom.runtime.passes import Rows, block_rows, sum_over_rows
@@ -97,13 +98,13 @@ def _contractions(X: npt.NDArray[Any], w: npt.NDArray[Any], units: Array, order:
     with single_blas_thread(), np.errstate(over="ignore", invalid="ignore"):
         sums = sum_over_rows(
             rows,
-            kernels.few_contractions if few else kernels.many_contractions,
+            few_contractions if few else kernels.many_contractions,
             parameters,
             width=width,
             scratch_width=scratch_width,
             row_flops=4.0 * r * d,
             stage="contracting",
-            size=max(block_rows(d, width), kernels.tile_rows(d)),
+            size=few_rows(d, dtype().itemsize) if few else max(block_rows(d, width), kernels.tile_rows(d)),
         )
         mean = sums / rows.n_rows
         return np.asarray(mean[: r * d].reshape(r, d) - math.sqrt(order - 1) * mean[r * d :][:, None] * units)

@@ -1,4 +1,4 @@
-"""Starts of the rectified learner from moments of Gaussian inputs: Bakshi, Jayaram, Woodruff 2018, section on Gaussian X.
+"""Starts of the rectified learner from moments of Gaussian inputs (Bakshi, Jayaram, Woodruff 2018).
 
 Labels Y = F U^T, F = f(X V^T), f the rectifier, x standard Gaussian. With c = 1/sqrt(2 pi) and Hermite tensors S_l,
 
@@ -140,7 +140,7 @@ def signs_by_linear_part(linear: Array, U: Array, V: Array) -> Array:
 
 
 def signs_by_regression(X: Array, Y: Array, V: Array) -> Array:
-    """Signs (k,) by which of f(v.x) and f(-v.x) the labels miss more, all 2 k functions given (theorem T3c of the paper).
+    """Signs (k,) by which of f(v.x) and f(-v.x) the labels miss more, all 2 k given (theorem T3c of the paper).
 
     The sum of squares that leaving out one column of a regression adds is |coefficient|^2 / (F^T F)^-1_jj.
     """

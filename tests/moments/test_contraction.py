@@ -7,7 +7,8 @@ import pytest
 
 import fastmom as fm
 from fastmom.activations import resolve
-from fastmom.kernels import contractions
+from fastmom.kernels.contractions import many_contractions
+from fastmom.kernels.few_contractions import few_contractions
 from fastmom.moments.contraction import weighted_covariance
 
 
@@ -126,7 +127,7 @@ def test_threads_do_not_change_a_bit(r, monkeypatch):
     rng = np.random.default_rng(0)
     X, w, U = rng.standard_normal((30_000, 20)), rng.standard_normal(30_000), rng.standard_normal((20, r))
     threaded = fm.contract(X, w, U, 4)
-    for kernel in (contractions.few_contractions, contractions.many_contractions):
+    for kernel in (few_contractions, many_contractions):
         monkeypatch.setattr(kernel, "parallel", kernel.serial)
         monkeypatch.setattr(kernel, "lanes", lambda elements: 1)
     assert fm.contract(X, w, U, 4).tobytes() == threaded.tobytes()

@@ -13,6 +13,7 @@ import numpy as np
 from numba import prange
 
 from fastmom.kernels._compile import block, driver
+from fastmom.kernels._simd import BYTES, add, load, multiply, splat, store, subtract
 
 MANY_ELEMENTS = 1 << 13  # of X in a tile for many vectors
 MOST_ROWS = 1024
@@ -32,7 +33,7 @@ def tile_rows(d: int) -> int:
 
 def contraction_widths(d: int, r: int) -> tuple[int, int]:
     """Scratch columns a row needs in either pass, and length of the sums."""
-    return max(3, 2 * r) + (r + 1) * d, r * (d + 1)
+    return max(3, r) + (r + 1) * d, r * (d + 1)
 
 
 @block
@@ -41,21 +42,31 @@ def _part(flat, start, rows, columns):
 
 
 @block
-def _weighted_hermite(T, w, steps, lower, sums):
-    """T (h, r) = w g_k(T); adds the sums of w g_(k-1) to sums (r,). Needs lower (h, r) as work space."""
+def _weighted_hermite(T, w, steps, spare, sums):
+    """T (h, r) = w g_k(T), k = len(steps); adds the sums of w g_(k-1) to sums (r,). Needs a strip of work space."""
     h, r = T.shape
-    zero = T.dtype.type(0)
-    for i in range(h):
-        for a in range(r):
-            b, g = zero, w[i]
-            t = T[i, a]
+    lanes = BYTES // T.itemsize
+    zero = splat(T.dtype.type(0))
+    whole = r // lanes * lanes
+    for a in range(0, whole, lanes):
+        total = zero
+        for i in range(h):
+            t, value, lower = load(T, i, a), splat(w[i]), zero
             for k in range(steps.shape[0]):
-                b, g = g, steps[k, 0] * t * g - steps[k, 1] * b
-            lower[i, a] = b
-            T[i, a] = g
+                above = multiply(multiply(splat(steps[k, 0]), t), value)
+                lower, value = value, subtract(above, multiply(splat(steps[k, 1]), lower))
+            store(T, i, a, value)
+            total = add(total, lower)
+        store(spare, 0, 0, total)
+        for k in range(lanes):
+            sums[a + k] += spare[0, k]
     for i in range(h):
-        for a in range(r):
-            sums[a] += lower[i, a]
+        for a in range(whole, r):
+            lower, value = T.dtype.type(0), w[i]
+            for k in range(steps.shape[0]):
+                lower, value = value, steps[k, 0] * T[i, a] * value - steps[k, 1] * lower
+            T[i, a] = value
+            sums[a] += lower
 
 
 @block
@@ -70,9 +81,8 @@ def _many_block(X, w, V, steps, tile, scratch, sums):
         last = min(n, first + tile)
         h = last - first
         T = _part(scratch, r * d, h, r)
-        lower = _part(scratch, r * d + h * r, h, r)
         np.dot(X[first:last], V.T, T)
-        _weighted_hermite(T, w[first:last], steps, lower, sums[r * d :])
+        _weighted_hermite(T, w[first:last], steps, product.reshape(1, r * d), sums[r * d :])
         np.dot(T.T, X[first:last], product)
         for a in range(r):
             for j in range(d):

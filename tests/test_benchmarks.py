@@ -38,11 +38,13 @@ def combinations(suite):
 @pytest.fixture
 def small(monkeypatch):
     """One draw of each problem, the large ones made small: enough to see that a benchmark runs."""
-    for group in (problems.EXACT, problems.NOISY):
+    for group in (problems.EXACT, problems.NOISY, problems.FEW_OUTPUTS):
         for name, problem in group.items():
             monkeypatch.setitem(group, name, replace(problem, seeds=1))
     for name, problem in problems.LARGE.items():
         monkeypatch.setitem(problems.LARGE, name, replace(problem, n_inputs=20, n_hidden=10, n_outputs=10))
+    for name, problem in problems.WIDE.items():
+        monkeypatch.setitem(problems.WIDE, name, replace(problem, n_hidden=20, n_rows=5000))
     rivals = importlib.import_module("benchmarks.rivals")
     for name in rivals.DRAWS:
         monkeypatch.setitem(rivals.DRAWS, name, 1)

@@ -1,4 +1,4 @@
-"""What the kernels of `fastmom.kernels.even_odd` and `fastmom.kernels.lattice` compute, in plain NumPy."""
+"""What the kernels of `fastmom.kernels.even_odd`, `.gated_products` and `.lattice` compute, in plain NumPy."""
 
 from __future__ import annotations
 
@@ -32,3 +32,13 @@ def normal_matrix(G: Array, projected: Array, coupling: Array, held: Array, scal
         N[i, :, i, :] += np.outer(h, h)
     flat: Array = (N * scale[:, :, None, None] * scale).reshape(k * d, k * d)
     return flat
+
+
+def jacobian_product(X: Array, gates: Array, P: Array, outer: Array) -> Array:
+    """Outputs (n, m) moved by moving the hidden weights by P (k, d); gates (n, k), outer (k, m)."""
+    return np.einsum("ni,nd,id,im->nm", gates, X, P, outer)
+
+
+def transposed_product(X: Array, gates: Array, R: Array, outer: Array) -> Array:
+    """``J^T R`` (k, d) of residuals R (n, m)."""
+    return np.einsum("ni,nd,nm,im->id", gates, X, R, outer)

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from fastmom.patterns.certificate import EXACT_ROW, reproduces
 from fastmom.patterns.even_odd_descent import ZERO, descend
-from fastmom.patterns.even_odd_exchange import EXCHANGE_DAMPING, drop, exchange, prune
+from fastmom.patterns.even_odd_exchange import EXCHANGE_DAMPING, drop, exchange, prune, without_spare
 from fastmom.patterns.even_odd_model import finish
 from fastmom.patterns.even_odd_system import State, System, read_sample
 from fastmom.patterns.model import LabelScale, Model, ModelClass, Verification, label_scale, verify
@@ -32,6 +32,7 @@ ENLARGEMENTS = 8  # of the sample of one start, by rows that it does not explain
 FREE_ENOUGH = 2.0  # equations for each unknown below which the inputs are better not fitted freely at first
 WIDE_ENOUGH = 3.0  # equations for each unknown that spare neurons need: fewer fit them by chance
 SPARE_SHARE = 10  # neurons for each spare one
+CLOSE = 1e-4  # loss from which spare neurons have done their work
 FIRST_WIDTH = 8  # neurons tried first when their number is unknown
 
 
@@ -201,7 +202,9 @@ class _Search:
         spare = 0 if self._k is None else 1 + width // SPARE_SHARE
         if n * min(self._rows.n_outputs, width) < WIDE_ENOUGH * _unknowns(self._rows, width + spare):
             spare = 0
-        state, iterations = descend(system, rng.standard_normal((width + spare, e)))
+        state, iterations = descend(system, rng.standard_normal((width + spare, e)), until=CLOSE if spare else ZERO)
+        if spare and state.loss <= CLOSE:
+            state = without_spare(system, state, spare)
         if state.loss <= ZERO:
             state = prune(system, state)
         if growing:

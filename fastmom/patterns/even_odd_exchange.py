@@ -22,7 +22,8 @@ BARREN = 3  # in a row without a gain
 GAIN = 1e-3  # relative
 SPARE_STEPS = 20  # of a descent with a spare neuron
 EXCHANGE_DAMPING = 1e-2
-SPARE = 1e-5  # of the greatest rise: a neuron that is missed less is left out on trial
+NEAR_DAMPING = 1e-4
+SPARE = 1e-3  # of the greatest rise: less is left out on trial; twins on either side of no row may rise by 1e-5
 
 
 def residual_directions(system: System, state: State, count: int, rng: np.random.Generator) -> Array:
@@ -89,13 +90,23 @@ def drop(state: State, count: int) -> Array:
     return state.V[elimination(state)[0][count:]]
 
 
+def without_spare(system: System, state: State, count: int) -> State:
+    """Zero loss without the `count` neurons that are missed least if that is so near, else with them if it is.
+
+    Spare neurons end with no weight, hence with no direction: the last steps are better conditioned without them.
+    """
+    trial, _ = descend(system, drop(state, count), max_iterations=SPARE_STEPS, damping=NEAR_DAMPING)
+    return trial if trial.loss <= ZERO else descend(system, state.V, damping=NEAR_DAMPING)[0]
+
+
 def prune(system: System, state: State) -> State:
     """The smallest network of zero loss that leaving neurons out of a network of zero loss leads to."""
     while len(state.V) > 1:
         order, rise = elimination(state)
         spare = int(np.count_nonzero(np.cumsum(rise) < SPARE * rise.max()))
         while spare:
-            trial, _ = descend(system, state.V[np.sort(order[spare:])], max_iterations=SPARE_STEPS, damping=1e-4)
+            V = state.V[np.sort(order[spare:])]
+            trial, _ = descend(system, V, max_iterations=SPARE_STEPS, damping=NEAR_DAMPING)
             if trial.loss <= ZERO:
                 break
             spare //= 2

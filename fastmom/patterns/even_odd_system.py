@@ -8,6 +8,7 @@ rectifier, its leaky forms and |t|: only the even part of the network is left to
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -190,9 +191,13 @@ class System:
         even_odd.normal_blocks(grams, pairs, coupling, held, scale, N)
         return N.T, scale
 
+    def inputs(self, dtype: type) -> npt.NDArray[Any]:
+        """Orthonormal inputs (n, e) in single or in double precision."""
+        return self._single if dtype is np.float32 else self.sample.X
+
     def _joint_grams(self, active: Gates, pairs: npt.NDArray[np.int64], dtype: type) -> Array:
         """Packed sums of s_i s_j x x^T for all pairs, s the neurons' slopes on each row."""
-        X = self._single if dtype is np.float32 else self.sample.X
+        X = self.inputs(dtype)
         n, e = X.shape
         quad = even_odd.quads(active)
         grams = np.zeros((len(pairs), e * (e + 1) // 2))

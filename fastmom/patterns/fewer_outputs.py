@@ -13,7 +13,7 @@ from fastmom.runtime.passes import Rows
 
 Array = npt.NDArray[np.float64]
 
-_METRIC_ROWS = 12  # rows for each unknown on which the information is formed at first
+_METRIC_ROWS = 6  # rows for each unknown on which the information is formed at first
 _DEPENDENT = 1e-9  # relative singular value of the neurons' linear functions
 _RESOLVED = 1e-13  # residual above which what it hides is worth a word
 _COUNTED = 4  # times the unknowns: rows beyond are not needed to see that there are enough distinct ones

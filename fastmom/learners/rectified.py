@@ -16,7 +16,7 @@ from fastmom.runtime.threads import single_blas_thread
 from fastmom.runtime.validation import as_choice, as_rng
 
 VARIANTS = ("auto", "snap", "even_odd", "moments", "ica")
-NOISE = ("auto", "none", "gaussian")
+NOISE = ("auto", "none", "gaussian", "gross")
 
 
 def learn_rectified(
@@ -26,7 +26,7 @@ def learn_rectified(
     *,
     variant: Literal["auto", "snap", "even_odd", "moments", "ica"] = "auto",
     bias: bool | Literal["hidden", "output"] = False,
-    noise: Literal["auto", "none", "gaussian"] = "auto",
+    noise: Literal["auto", "none", "gaussian", "gross"] = "auto",
     activation: str | Activation = "relu",
     rng: int | np.random.Generator | None = None,
 ) -> FitResult:
@@ -52,9 +52,10 @@ def learn_rectified(
         labels (k <= m).
     bias : {False, True, "hidden", "output"}
         Which biases the network may have; True means both.
-    noise : {"auto", "none", "gaussian"}
-        "none": exact labels only. "gaussian": least squares at once. "auto": exact if that succeeds, else least
-        squares.
+    noise : {"auto", "none", "gaussian", "gross"}
+        "none": exact labels only. "gaussian": least squares at once. "gross": labels exact but for a share of the
+        rows, less than half, where anything may stand. "auto": exact if that succeeds, else least squares, and wrong
+        rows if its residuals look like them.
     activation : str or Activation
         "relu" or "leaky_relu(slope)", the slope known; from exact labels also "relu^p" and the other rectified ones
         (k <= m).

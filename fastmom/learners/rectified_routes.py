@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastmom.learners.corrupted_labels import recover_from_corrupted, suspicious
+from fastmom.learners.enumerated import recover_by_enumeration
 from fastmom.learners.problem import refusal
 from fastmom.moments.gaussian_inputs import (
     GaussianEstimate,
@@ -336,4 +337,5 @@ ROUTES: dict[str, Callable[[Task, str], Outcome]] = {
     "even_odd": _by_even_odd,
     "moments": _by_moments,
     "ica": _by_components,
+    "enumerate": lambda task, noise: recover_by_enumeration(task.rows, task.kind, task.scale, task.rng, task.timings),
 }

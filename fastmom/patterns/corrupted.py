@@ -231,9 +231,9 @@ def _exact(part: Rows, model: Model, scale: LabelScale, rng: np.random.Generator
 def _doubt(rows: Rows, model: Model, clean: npt.NDArray[np.bool_]) -> str:
     """Why a network that explains more than half of the rows may not be believed; empty if it may.
 
-    Wanted are: a clear majority of rows; inputs more than half of which are explained, duplicates counted once; more equations than unknowns
-    twice over; and for every neuron an effect, and explained rows among its active ones in their proportion, enough
-    that it could not have bent to wrong labels.
+    Wanted are: a clear majority of rows; inputs more than half of which are explained, duplicates counted once; more
+    equations than unknowns twice over; and for every neuron an effect, and explained rows among its active ones in
+    their proportion, enough that it could not have bent to wrong labels.
     """
     n_clean = int(np.count_nonzero(clean))
     if not rivals.clearly_more(n_clean, rows.n_rows - n_clean):

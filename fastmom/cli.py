@@ -158,7 +158,7 @@ def _fit_options(parser: argparse.ArgumentParser) -> None:
         choices=BIASES,
         help="biases the network may have; alone it means both (default: %(default)s)",
     )
-    parser.add_argument("--noise", help="label noise: auto, none or gaussian (default: auto)")
+    parser.add_argument("--noise", help="label noise: auto, none, gaussian or gross (default: auto)")
     parser.add_argument("--activation", help='e.g. relu or "leaky_relu(0.1)" (default: relu)')
     parser.add_argument("--seed", type=int, help="same seed, same bits")
     parser.add_argument("-o", "--output", metavar="NET.npz", help="where to save the network, if recovered")

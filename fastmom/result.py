@@ -72,6 +72,9 @@ class Certificate:
     unidentified : tuple of Unidentified
         What the rows leave undetermined; empty means that no other network of as many neurons was found to fit:
         with rows in general position there is none.
+    n_corrupt : int
+        Rows judged corrupt: residual, activity and the claim are about the others. Zero unless a share of wrong
+        labels was allowed for.
     reason : str
         Why it is certified or not.
 
@@ -94,6 +97,7 @@ class Certificate:
     correlation: npt.NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
     rank: int = 0
     unidentified: tuple[Unidentified, ...] = ()
+    n_corrupt: int = 0
     reason: str = ""
 
     def __post_init__(self) -> None:
@@ -220,7 +224,9 @@ def _line(label: str, text: str) -> str:
 
 
 def _certificate_lines(certificate: Certificate) -> Iterator[str]:
-    yield _line("residual", f"{certificate.residual:.2g} relative RMS over {certificate.n_rows:,} rows")
+    counted = f"{certificate.n_rows - certificate.n_corrupt:,} rows"
+    apart = f", {certificate.n_corrupt:,} corrupt ones apart" if certificate.n_corrupt else ""
+    yield _line("residual", f"{certificate.residual:.2g} relative RMS over {counted}{apart}")
     answer = "yes" if certificate else "no"
     yield _line("certified", f"{answer}: {certificate.reason}" if certificate.reason else answer)
     label = "undetermined"
@@ -253,7 +259,7 @@ def _network_summary(network: TwoLayerNetwork) -> dict[str, Any]:
 
 
 def _certificate_summary(certificate: Certificate) -> dict[str, Any]:
-    names = ("certified", "residual", "n_rows", "activity", "correlation", "rank", "reason")
+    names = ("certified", "residual", "n_rows", "n_corrupt", "activity", "correlation", "rank", "reason")
     summary = {name: getattr(certificate, name) for name in names}
     summary["unidentified"] = [
         {

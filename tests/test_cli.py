@@ -227,3 +227,14 @@ def test_the_module_runs_as_the_command(folder, run_python):
 def test_a_developer_sees_the_traceback(folder, run_python):
     process = run_python("-X", "dev", "-W", "ignore", "-m", "fastmom", "fit", "missing.npz", cwd=folder)
     assert process.returncode == 1 and "Traceback" in process.stderr
+
+
+def test_wrong_rows_are_counted(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    X, Y = fm.make_samples(fm.random_teacher(6, 3, 3, rng=0), 200, corruption=0.1, rng=1)
+    np.savez("wrong.npz", X=X, Y=Y)
+    code, out, _ = run(capsys, "fit", "wrong.npz", "--noise", "gross", "--n-hidden", "3")
+    assert code == 0 and "20 are judged corrupt" in out and "180 of 200 rows" in out
+    _, out, _ = run(capsys, "fit", "wrong.npz", "--noise", "gross", "--n-hidden", "3", "--json")
+    summary = json.loads(out)
+    assert summary["certificate"]["n_corrupt"] == 20 == len(summary["diagnostics"]["corrupt_rows"])

@@ -26,6 +26,7 @@ WHY = {
     "snap": "the labels are exact and show every neuron",
     "even_odd": "the labels are exact, of fewer outputs than neurons",
     "least_squares": "the labels are noisy",
+    "robust": "the labels are exact but for a share of the rows",
     "student": "no other route reached so low a residual",
     "zero_sets": "the activation is not piecewise linear",
 }

@@ -15,8 +15,8 @@ from fastmom.result import FitResult
 from fastmom.runtime.threads import single_blas_thread
 from fastmom.runtime.validation import as_choice, as_rng
 
-VARIANTS = ("auto", "snap", "even_odd", "moments", "ica")
-NOISE = ("auto", "none", "gaussian")
+VARIANTS = ("auto", "snap", "even_odd", "moments", "ica", "enumerate")
+NOISE = ("auto", "none", "gaussian", "gross")
 
 
 def learn_rectified(
@@ -24,9 +24,9 @@ def learn_rectified(
     Y: Any,
     n_hidden: int | None = None,
     *,
-    variant: Literal["auto", "snap", "even_odd", "moments", "ica"] = "auto",
+    variant: Literal["auto", "snap", "even_odd", "moments", "ica", "enumerate"] = "auto",
     bias: bool | Literal["hidden", "output"] = False,
-    noise: Literal["auto", "none", "gaussian"] = "auto",
+    noise: Literal["auto", "none", "gaussian", "gross"] = "auto",
     activation: str | Activation = "relu",
     rng: int | np.random.Generator | None = None,
 ) -> FitResult:
@@ -45,16 +45,18 @@ def learn_rectified(
         Labels.
     n_hidden : int, optional
         Number of neurons k; found from the labels if None.
-    variant : {"auto", "snap", "even_odd", "moments", "ica"}
+    variant : {"auto", "snap", "even_odd", "moments", "ica", "enumerate"}
         "auto" takes what fits the labels and falls back, at last on a student trained by L-BFGS; the result's
         ``variant`` says which route it was. "moments": Gaussian inputs, second moments of several outputs or the
         fourth of one (k <= d). "ica": Gaussian inputs and orthonormal hidden weights, independent components of the
-        labels (k <= m).
+        labels (k <= m). "enumerate": any inputs, trials of label rows (k <= m, k <= 18), or for one neuron of one
+        output and at most 3 inputs (a hidden bias counts) all activation patterns: the global optimum of noisy labels.
     bias : {False, True, "hidden", "output"}
         Which biases the network may have; True means both.
-    noise : {"auto", "none", "gaussian"}
-        "none": exact labels only. "gaussian": least squares at once. "auto": exact if that succeeds, else least
-        squares.
+    noise : {"auto", "none", "gaussian", "gross"}
+        "none": exact labels only. "gaussian": least squares at once. "gross": labels exact but for a share of the
+        rows, less than half, where anything may stand. "auto": exact if that succeeds, else least squares, and wrong
+        rows if its residuals look like them.
     activation : str or Activation
         "relu" or "leaky_relu(slope)", the slope known; from exact labels also "relu^p" and the other rectified ones
         (k <= m).
@@ -64,8 +66,9 @@ def learn_rectified(
     Returns
     -------
     FitResult
-        ``status`` is "recovered" (exact, certified), "least_squares" (noisy labels, optimum reached), or says what
-        failed: "too_few_rows", "too_few_outputs", "rank_deficient", "rank_excess", "no_neurons_found", "incomplete",
+        ``status`` is "recovered" (exact, certified), "least_squares" (noisy labels, optimum reached),
+        "global_optimum" (the same by enumeration), or says what failed: "uncertified", "too_few_rows",
+        "too_few_outputs", "too_large", "rank_deficient", "rank_excess", "no_neurons_found", "incomplete",
         "no_exact_fit", "residual", "misfit", "no_signal", "not_converged", "not_applicable". Weight vectors have unit
         norm, the scale is in A.
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from fastmom.learners.corrupted_labels import recover_from_corrupted, suspicious
+from fastmom.learners.enumerated import recover_by_enumeration
 from fastmom.learners.problem import refusal
 from fastmom.moments.gaussian_inputs import (
     GaussianEstimate,
@@ -62,6 +64,8 @@ def recover(
     if refused is not None:
         return failure(*refused)
     task = Task(rows, kind, scale, rng, {})
+    if noise == "gross":
+        return _corrupted(task, variant)
     if not kind.activation.homogeneous:
         return _by_zero_sets(task)
     if variant != "auto":
@@ -81,6 +85,10 @@ def _in_turn(task: Task, noise: str) -> Outcome:
         if outcome is not None:
             return outcome
     fit = _least_squares(task, attempt)
+    if noise == "auto" and isinstance(fit.model, Model) and suspicious(task.rows, fit.model, task.rng.spawn(1)[0]):
+        outcome = recover_from_corrupted(task.rows, task.kind, task.scale, task.rng.spawn(1)[0], task.timings)
+        if outcome.success:
+            return outcome
     if fit.success or noise == "gaussian" or fit.status == "too_few_rows":
         return fit
     unexplained = task.kind.n_hidden is None and attempt.failure != "residual"  # wrong rows are no missing neurons
@@ -90,6 +98,14 @@ def _in_turn(task: Task, noise: str) -> Outcome:
             return outcome
     trained = _student(task, fit)
     return trained if trained is not None else fit
+
+
+def _corrupted(task: Task, variant: str) -> Outcome:
+    """Labels of which a share is wrong, by the one route that allows for it."""
+    if variant != "auto" or not task.kind.activation.homogeneous:
+        what = f"variant={variant!r}" if variant != "auto" else f"{task.kind.activation} neurons"
+        return failure("not_applicable", f"noise='gross' needs variant='auto' and neurons of two slopes, not {what}")
+    return recover_from_corrupted(task.rows, task.kind, task.scale, task.rng, task.timings)
 
 
 def _exact_beyond_rank(task: Task, attempt: exact.Attempt, noise: str) -> Outcome | None:
@@ -321,4 +337,5 @@ ROUTES: dict[str, Callable[[Task, str], Outcome]] = {
     "even_odd": _by_even_odd,
     "moments": _by_moments,
     "ica": _by_components,
+    "enumerate": lambda task, noise: recover_by_enumeration(task.rows, task.kind, task.scale, task.rng, task.timings),
 }

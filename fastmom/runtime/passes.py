@@ -89,6 +89,30 @@ class Rows:
         return out
 
 
+class Selection(Rows):
+    """Some rows of others, copied only chunk by chunk.
+
+    Parameters
+    ----------
+    rows : Rows
+        Where they come from.
+    indices : ndarray of int
+        Which, in order.
+    """
+
+    def __init__(self, rows: Rows, indices: npt.NDArray[np.int64]) -> None:
+        self._source, self._indices = rows, indices
+        self.dtype = rows.dtype
+        self.n_rows = len(indices)
+        self.n_inputs, self.n_outputs = rows.n_inputs, rows.n_outputs
+
+    def _labels(self, rows: slice | npt.NDArray[np.int64]) -> Array:
+        return self._source._labels(self._indices[rows])
+
+    def _inputs(self, rows: slice | npt.NDArray[np.int64]) -> Array:
+        return self._source._inputs(self._indices[rows])
+
+
 def block_rows(n_columns: int, width: int = 0) -> int:
     """Rows in a block: a power of two from 64 to 4096, about 256 KB of float64.
 

@@ -274,3 +274,16 @@ def test_progress_is_reported_to_the_last_row(monkeypatch):
     monkeypatch.setattr(passes, "_CALL_FLOPS", 1.0)
     residual_sums(np.zeros((10_000, 3)), np.zeros((10_000, 1)))
     assert reports == [("testing", done, 10_000) for done in (4096, 8192, 10_000)]
+
+
+def test_a_selection_is_the_rows_selected():
+    rng = np.random.default_rng(5)
+    inputs, labels = rng.standard_normal((5000, 3)).astype(np.float32), rng.standard_normal((5000, 2))
+    chosen = np.flatnonzero(rng.random(5000) < 0.4)
+    for ones in (False, True):
+        part = passes.Selection(Rows(inputs, labels, ones=ones), chosen)
+        whole = Rows(inputs[chosen], labels[chosen], ones=ones)
+        assert (part.n_rows, part.n_inputs, part.n_outputs) == (whole.n_rows, whole.n_inputs, whole.n_outputs)
+        for ours, theirs in zip(part.chunks(700), whole.chunks(700), strict=True):
+            assert ours[0] == theirs[0] and all(np.array_equal(a, b) for a, b in zip(ours[1:], theirs[1:], strict=True))
+        assert np.array_equal(part.take(np.array([5, 1]))[0], whole.take(np.array([5, 1]))[0])

@@ -300,7 +300,7 @@ SEEDS = [
     *bad(-1, kind=ValueError),
     *bad("a", 1.5, True, [1], np.random, np.random.PCG64(0), kind=TypeError),
 ]
-ACTIVATIONS = bad("sigmoid", "leaky_relu(2)", "leaky_relu(nan)", "relu(0.1)", "", None, 3, np.tanh)
+ACTIVATIONS = bad("sigmoidal", "leaky_relu(2)", "leaky_relu(nan)", "relu(0.1)", "", None, 3, np.tanh)
 
 
 def but_none(cases):

@@ -11,15 +11,15 @@ import numpy.typing as npt
 
 from fastmom.activations import Activation
 from fastmom.learners.landscape_inputs import Standardised, read_covariance, standardise
-from fastmom.learners.landscape_verdict import SmoothNetwork, excess, judge_rectified, judge_smooth
+from fastmom.learners.landscape_repair import repaired, repaired_smooth
+from fastmom.learners.landscape_verdict import SmoothNetwork, judge_rectified, judge_smooth
 from fastmom.learners.problem import fit_result, read_problem, refusal
 from fastmom.learners.rectified_routes import Task, judge
-from fastmom.moments.hermite import hermite_residual
 from fastmom.moments.landscape_moments import SIGNAL, MomentStage, estimate_moments, neurons
 from fastmom.moments.landscape_objective import require_order_four
 from fastmom.moments.landscape_search import SEARCHES
 from fastmom.patterns import noisy
-from fastmom.patterns.gated_sum import GatedFit, fit_gated_sum
+from fastmom.patterns.gated_sum import fit_gated_sum
 from fastmom.patterns.model import Model, label_scale
 from fastmom.patterns.smooth_sum import MAX_UNKNOWNS, fit_smooth_sum
 from fastmom.patterns.verdict import Outcome, failure
@@ -28,9 +28,6 @@ from fastmom.runtime.threads import single_blas_thread
 from fastmom.runtime.validation import as_choice, as_count, as_number, as_rng
 
 Array = npt.NDArray[np.float64]
-
-WEAK = 1.0  # times the eigenvalue of noise alone: the least a second moment of k neurons must show
-ROUND_OFF = 1e-20  # squared residual, relative to the labels'
 
 
 @dataclass(frozen=True)
@@ -82,7 +79,9 @@ def learn_landscape(
     polish : bool
         Finish by least squares; without, the result is what moments say, and never a success.
     repair : int
-        Rounds in which rows that the residual shows to be wrong are learned again (our own).
+        Rounds, at most, in which spare neurons are added where the residual misses some, and taken away again: what a
+        descent needs where the moments are poor, e.g. from ill-conditioned hidden weights, and what confirms an
+        optimum of noisy labels (our own).
     covariance : {"auto", "identity", "estimate"} or array_like (d, d)
         Of the inputs. "auto": the identity if the rows are consistent with it, else estimated; the diagnostics say.
     rng : int, Generator or None
@@ -122,7 +121,7 @@ def learn_landscape(
         as_number(mu, "mu", 0.0),
         as_number(lam, "lam", 0.0),
         _flag(polish),
-        as_count(repair, "repair", minimum=0),
+        as_count(repair, "repair"),
     )
     generator, seed = as_rng(rng)
     generator = generator.spawn(1)[0]  # never the stream that drew a teacher from the same seed
@@ -217,26 +216,29 @@ def _polished(task: Task, data: Standardised, B: Array, a: Array, options: _Opti
     """Least squares on all rows from the network of the moments, and the verdict."""
     kind, started = task.kind, time.perf_counter()
     if not kind.activation.homogeneous:
-        outcome = _smooth(task, data, B, a)
+        outcome = _smooth(task, data, B, a, options)
     elif task.rows.n_outputs > 1:
         outcome = judge(task, noisy.polish(task.rows, kind, _rows_of_inputs(data, B)[0], task.rng))
     else:
         fit = fit_gated_sum(data.X, data.y, kind, a[:, None] * B)
-        fit, rounds = _repaired(task, data, fit, options)
+        repair = repaired(data, kind, fit, options.repair, task.rng)
+        fit = repair.fit
         task.timed("polish", started)
-        outcome = judge_rectified(task, data, fit.W @ data.root.T, fit.converged, fit.steps)
-        outcome.diagnostics["repairs"] = rounds
+        settled = fit.converged and repair.confirmed
+        outcome = judge_rectified(task, data, fit.W @ data.root.T, settled, fit.steps)
+        outcome.diagnostics["repairs"] = repair.rounds
         return outcome
     task.timed("polish", started)
     return outcome
 
 
-def _smooth(task: Task, data: Standardised, B: Array, a: Array) -> Outcome:
+def _smooth(task: Task, data: Standardised, B: Array, a: Array, options: _Options) -> Outcome:
     """Neurons whose scale is their own: rows of unit norm in the standardised inputs."""
     f = task.kind.activation
     if task.rows.n_outputs > 1 or B.size > MAX_UNKNOWNS:
         return _unpolished(task, data, B, a)
-    fit = fit_smooth_sum(data.X, data.y, f, B, a)
+    fit, confirmed = repaired_smooth(data, f, fit_smooth_sum(data.X, data.y, f, B, a), options.repair, task.rng)
+    fit = replace(fit, converged=fit.converged and confirmed)
     W, A = fit.B @ data.root.T, fit.a[None] / data.contraction[0]
     return judge_smooth(task, data, fit, SmoothNetwork(W, A, f), lambda X: f(X @ fit.B.T) @ fit.a)
 
@@ -257,57 +259,6 @@ def _unpolished(task: Task, data: Standardised, B: Array, a: Array) -> Outcome:
         outer = np.vstack([(A * length).T, np.zeros((1, A.shape[0]))])
         return replace(outcome, model=Model(W, outer, len(W), task.kind))
     return replace(outcome, model=SmoothNetwork(B @ data.root.T, np.asarray(A, dtype=np.float64), f))
-
-
-def _repaired(task: Task, data: Standardised, fit: GatedFit, options: _Options) -> tuple[GatedFit, int]:
-    """Learn rows again that the residual shows to be wrong, while that lowers the loss."""
-    energy = float(data.y @ data.y)
-    for done in range(options.repair):
-        left = _left(data, fit.W, task.kind.slope)
-        if fit.loss < ROUND_OFF * energy or excess(data.X, left) < 1:
-            return fit, done
-        W = _relearned(task, data, fit.W, left)
-        if W is None:
-            return fit, done
-        trial = fit_gated_sum(data.X, data.y, task.kind, W)
-        if trial.loss >= fit.loss * (1 - 1e-3):
-            return fit, done + 1
-        fit = trial
-    return fit, options.repair
-
-
-def _left(data: Standardised, W: Array, slope: float) -> Array:
-    """Labels minus the sum of neurons."""
-    left = data.y.copy()
-    for first in range(0, len(left), 1 << 13):
-        t = data.X[first : first + (1 << 13)] @ W.T
-        left[first : first + (1 << 13)] -= np.where(t > 0, t, slope * t).sum(axis=1)
-    return left
-
-
-def _relearned(task: Task, data: Standardised, W: Array, left: Array) -> Array | None:
-    """Weights in which the wrong rows are replaced by what the labels without the right ones show.
-
-    T_2 of the residual is positive along missing rows and negative along rows that should not be there.
-    """
-    f = task.kind.activation
-    n, d = data.X.shape
-    remainder, fit = hermite_residual(data.X, left, tol=1e-3)
-    values, vectors = np.linalg.eigh(np.sign(f.coefficient(2)) * 2 * fit.quadratic[0])
-    limit = SIGNAL * 2 * np.sqrt(d / n) * float(np.std(remainder))
-    wrong = max(int(np.count_nonzero(values < -limit)), int(np.count_nonzero(values > limit)), 1)
-    wrong = min(wrong, len(W))
-    length = np.linalg.norm(W, axis=1, keepdims=True)
-    exposed = np.linalg.norm(W / length @ vectors[:, :wrong], axis=1)
-    kept = np.sort(np.argsort(-exposed, kind="stable")[wrong:])
-    target = _left(data, W[kept], task.kind.slope)
-    try:
-        stage = estimate_moments(data.X, target, f, wrong)
-        search = SEARCHES["orthogonal"](stage, data.X, 1.0, 1.0, task.rng)
-    except (ValueError, np.linalg.LinAlgError):
-        return None
-    B, a = neurons(stage, search.V, f)
-    return np.vstack([W[kept], a[:, None] * B])
 
 
 def _with_reasons(outcome: Outcome, stage: MomentStage, data: Standardised) -> Outcome:

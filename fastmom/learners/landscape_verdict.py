@@ -12,9 +12,8 @@ import numpy.typing as npt
 
 from fastmom.activations import Activation
 from fastmom.learners.landscape_inputs import Standardised
+from fastmom.learners.landscape_repair import excess
 from fastmom.learners.rectified_routes import Task, judge
-from fastmom.moments.hermite import hermite_residual
-from fastmom.moments.landscape_moments import SIGNAL
 from fastmom.network import TwoLayerNetwork
 from fastmom.patterns import exact, noisy
 from fastmom.patterns.certificate import VERY_FEW_ROWS, reproduces
@@ -32,21 +31,6 @@ DETERMINED = 1e-3  # eigenvalue of the normal matrix, relative to its expectatio
 INDEPENDENT = 1e-6  # relative singular value of the hidden weights
 SMOOTH_RESIDUAL = 1e-11  # relative residual of round-off
 SMOOTH_DETERMINED = 1e-9  # eigenvalue of the scaled normal matrix
-
-
-def excess(X: Array, residual: Array) -> float:
-    """Largest eigenvalue of E[residual S_2(x)] over what noise alone would give at most: above one, not noise."""
-    n, d = X.shape
-    unknowns = (d + 1) * (d + 2) // 2
-    if n < 2 * unknowns or not residual.any():
-        return 0.0
-    left, fit = hermite_residual(X, residual, tol=1e-3)
-    deviation = float(np.sqrt(left @ left / (n - unknowns)))
-    noise = 2 * np.sqrt(d / n) * deviation / np.sqrt(1 - unknowns / n)
-    # a network that lacks rows also leaves a linear part, whose n |g|^2 / variance has mean d
-    linear = n * float(fit.linear[0] @ fit.linear[0]) / max(deviation**2, 1e-300)
-    by_linear = linear / (d + 6 * np.sqrt(2 * d) + 10)
-    return max(float(np.abs(np.linalg.eigvalsh(2 * fit.quadratic[0])).max()) / (SIGNAL * noise), by_linear)
 
 
 def judge_rectified(task: Task, data: Standardised, W: Array, converged: bool, steps: int) -> Outcome:

@@ -105,7 +105,10 @@ def minimise(
             found = minimize(value, B.ravel(), jac=True, method=method, callback=watch, options=options)
         else:
             options = {"gtol": 1e-9, "maxiter": 500}
-            found = minimize(value, B.ravel(), jac=True, hessp=product, method=method, callback=watch, options=options)
+            with np.errstate(over="ignore"):  # of a radius without bound
+                found = minimize(
+                    value, B.ravel(), jac=True, hessp=product, method=method, callback=watch, options=options
+                )
         runs.append((float(found.fun), found.x.reshape(shape), trace))
         progress.report("minimising the landscape", start + 1, starts)
     values = np.array([run[0] for run in runs])

@@ -95,22 +95,22 @@ def minimise(
     def product(flat: Array, direction: Array) -> Array:
         return objective.product(flat.reshape(shape), direction.reshape(shape)).ravel()
 
+    options: dict[str, Any] = {"maxcor": 20, "maxiter": 2000, "ftol": 0.0, "gtol": 1e-12}
+    if method != "L-BFGS-B":
+        options = {"gtol": 1e-9, "maxiter": 500}
+    curvature = {} if method == "L-BFGS-B" else {"hessp": product}
     runs: list[tuple[float, Array, list[float]]] = []
     for start in range(starts):
         B = rng.standard_normal(shape) / np.sqrt(k)
         trace = [objective.value(B)]
         watch = _recorder(trace)
-        if method == "L-BFGS-B":
-            options: dict[str, Any] = {"maxcor": 20, "maxiter": 2000, "ftol": 0.0, "gtol": 1e-12}
-            found = minimize(value, B.ravel(), jac=True, method=method, callback=watch, options=options)
-        else:
-            options = {"gtol": 1e-9, "maxiter": 500}
-            with np.errstate(over="ignore"):  # of a radius without bound
-                found = minimize(
-                    value, B.ravel(), jac=True, hessp=product, method=method, callback=watch, options=options
-                )
-        runs.append((float(found.fun), found.x.reshape(shape), trace))
+        with np.errstate(all="ignore"):  # steps of a line search, and a radius without bound, may overflow
+            found = minimize(value, B.ravel(), jac=True, method=method, callback=watch, options=options, **curvature)
+        if np.isfinite(found.fun) and np.isfinite(found.x).all():
+            runs.append((float(found.fun), found.x.reshape(shape), trace))
         progress.report("minimising the landscape", start + 1, starts)
+    if not runs:
+        raise ValueError("the objective has no minimum: its tensor is too far from a sum of few positive terms")
     values = np.array([run[0] for run in runs])
     _, B, trace = runs[int(np.argmin(values))]
     agreed = values <= values.min() + 1e-6 * max(1.0, abs(values.min()))

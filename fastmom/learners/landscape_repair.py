@@ -26,6 +26,7 @@ from fastmom.patterns.smooth_sum import SmoothFit, fit_smooth_sum
 Array = npt.NDArray[np.float64]
 
 ROUND_OFF = 1e-20  # squared residual, relative to the labels'
+CLEAR = 30  # rows for each unknown from which the residual's moments show whatever is missing
 WIDE_STEPS = 25  # of the wider student
 
 
@@ -59,18 +60,33 @@ class Repair:
 
 def repaired(data: Standardised, kind: ModelClass, fit: GatedFit, rounds: int, rng: np.random.Generator) -> Repair:
     """Widen and gather, as many rounds as lower the loss; exact fits need none."""
-    energy, n = float(data.y @ data.y), len(data.y)
+    energy = float(data.y @ data.y)
     for done in range(rounds):
         if fit.loss < ROUND_OFF * energy:
             return Repair(fit, done, True)
-        spare = _missing(data, kind, _left(data, fit.W, kind.slope), rng)
-        wide = fit_gated_sum(data.X, data.y, kind, np.vstack([fit.W, spare]), max_steps=WIDE_STEPS)
-        trial = fit_gated_sum(data.X, data.y, kind, gathered(wide.W, len(fit.W)))
-        settled = trial.loss > fit.loss * (1 - SAME_LOSS / n)
-        fit = trial if trial.loss < fit.loss else fit
+        fit, settled = _round(data, kind, fit, rng)
         if settled:
             return Repair(fit, done + 1, True)
     return Repair(fit, rounds, fit.loss < ROUND_OFF * energy)
+
+
+def _round(data: Standardised, kind: ModelClass, fit: GatedFit, rng: np.random.Generator) -> tuple[GatedFit, bool]:
+    """The first fit that is lower, spare neurons as the residual shows them or, where that is no gain, at random."""
+    k, d = fit.W.shape
+    size = np.linalg.norm(fit.W, axis=1).mean()
+    spares = [_missing(data, kind, _left(data, fit.W, kind.slope), rng)]
+    if len(data.y) < CLEAR * fit.W.size:
+        spares.extend(0.2 * size * unit_rows(rng.standard_normal((count, d))) for count in (2 + k // 4, 2 + k // 2))
+    best = fit
+    for spare in spares:
+        if 2 * (k + len(spare)) * d > len(data.y):
+            return best, False  # too few rows for a wider student: nothing confirms the fit
+        wide = fit_gated_sum(data.X, data.y, kind, np.vstack([fit.W, spare]), max_steps=WIDE_STEPS, settled=1.0)
+        trial = fit_gated_sum(data.X, data.y, kind, gathered(wide.W, k))
+        best = min(best, trial, key=lambda found: found.loss)
+        if best.loss <= fit.loss * (1 - SAME_LOSS / len(data.y)):
+            return best, False
+    return best, True
 
 
 def repaired_smooth(

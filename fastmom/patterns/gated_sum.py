@@ -24,7 +24,7 @@ _BLOCK = 4096
 _TOLERANCE = 1e-3  # of the conjugate gradients, relative
 _SLOW = 30  # iterations from which the preconditioner is renewed
 _EXACT = 1e-29  # share of the labels' sum of squares that counts as none
-_SETTLED = 1e-2  # label variances gained by a step that count as none
+SETTLED = 1e-2  # label variances gained by a step that count as none
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,9 @@ class GatedFit:
     steps: int
 
 
-def fit_gated_sum(X: Array, y: Array, kind: ModelClass, W: Array, *, max_steps: int = 40) -> GatedFit:
+def fit_gated_sum(
+    X: Array, y: Array, kind: ModelClass, W: Array, *, max_steps: int = 40, settled: float = SETTLED
+) -> GatedFit:
     """Descend from W (k, d), first on as many rows as determine it, then on all.
 
     Parameters
@@ -67,15 +69,17 @@ def fit_gated_sum(X: Array, y: Array, kind: ModelClass, W: Array, *, max_steps: 
         Start.
     max_steps : int
         Gauss-Newton steps at most.
+    settled : float
+        Gain of a step, in label variances, that counts as none.
     """
     few = ROWS_PER_UNKNOWN * W.size
     if 2 * few < len(X):
         chosen = np.linspace(0, len(X) - 1, few).astype(np.int64)
-        W = _descend(np.ascontiguousarray(X[chosen]), y[chosen], kind, W, max_steps).W
-    return _descend(X, y, kind, W, max_steps)
+        W = _descend(np.ascontiguousarray(X[chosen]), y[chosen], kind, W, max_steps, settled).W
+    return _descend(X, y, kind, W, max_steps, settled)
 
 
-def _descend(X: Array, y: Array, kind: ModelClass, W: Array, max_steps: int) -> GatedFit:
+def _descend(X: Array, y: Array, kind: ModelClass, W: Array, max_steps: int, settled: float) -> GatedFit:
     rows, energy = Rows(X, y[:, None]), float(y @ y)
     loss, gradient = _evaluate(rows, kind, W)
     factor, iterations = population_factor(W, kind.slope), 0
@@ -96,7 +100,7 @@ def _descend(X: Array, y: Array, kind: ModelClass, W: Array, max_steps: int) -> 
             return GatedFit(W, loss, gradient, True, step)
         gain = (loss - trial[1]) / loss
         W, loss, gradient = trial
-        if gain < _SETTLED / rows.n_rows:
+        if gain < settled / rows.n_rows:
             return GatedFit(W, loss, gradient, True, step + 1)
     return GatedFit(W, loss, gradient, False, max_steps)
 

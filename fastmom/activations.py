@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import math
 import operator
 import re
@@ -12,6 +13,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from fastmom.smooth_activations import PAIRS, Function
 
 Array = npt.NDArray[Any]
 
@@ -45,7 +48,8 @@ class Activation:
     Parameters
     ----------
     name : str
-        "relu", "leaky_relu", or a rectified "rectified_tanh", "rectified_expm1", "rectified_log1p": f(max(t, 0)).
+        "relu", "leaky_relu", a rectified "rectified_tanh", "rectified_expm1", "rectified_log1p": f(max(t, 0)), or one
+        of `fastmom.smooth_activations`: "abs", "softplus", "gelu", "swish", "tanh", "sigmoid", "erf".
     slope : float
         Derivative for t < 0: 0 for relu, strictly between 0 and 1 for leaky_relu.
     power : float
@@ -266,6 +270,7 @@ def _half_line_derivative(t: Array, slope: float) -> Array:
     return value
 
 
+@functools.cache
 def _quadrature_coefficient(f: Activation, order: int) -> float:
     """E[f(z) He_l(z)] by Gauss-Legendre quadrature on each half line, up to 14 standard deviations."""
     nodes, weights = np.polynomial.legendre.leggauss(400)
@@ -305,6 +310,11 @@ def _rectified(
     return _Family(value=cut, derivative=slope, inverse=back)
 
 
+def _plain(value: Function, derivative: Function) -> _Family:
+    """A family without parameter."""
+    return _Family(value=lambda t, _: value(t), derivative=lambda t, _: derivative(t))
+
+
 _POWER = _Family(
     value=_power,
     derivative=_power_derivative,
@@ -331,4 +341,5 @@ _FAMILIES = {
     "rectified_tanh": _rectified(np.tanh, lambda t: 1 - np.tanh(t) ** 2, lambda v: np.arctanh(np.minimum(v, 1))),
     "rectified_expm1": _rectified(np.expm1, np.exp, np.log1p),
     "rectified_log1p": _rectified(np.log1p, lambda t: 1 / (1 + t), np.expm1),
+    **{name: _plain(*functions) for name, functions in PAIRS.items()},
 }

@@ -91,7 +91,7 @@ def test_names():
     [
         ("rleu", "did you mean 'relu'"),
         ("leakyrelu(0.1)", "did you mean 'leaky_relu'"),
-        ("softmax", "use one of 'relu', 'leaky_relu'"),
+        ("quux", "use one of 'relu', 'leaky_relu'"),
         ("", "use one of"),
         ("relu(0.1)", "has no slope"),
         ("leaky_relu(x)", "0 < slope < 1"),
@@ -115,3 +115,23 @@ def test_what_is_no_name_is_refused():
         relu().coefficient(-1)
     with pytest.raises(ValueError, match="activation"):
         Activation("relu", 0.2)
+
+
+@pytest.mark.parametrize(
+    ("spec", "coefficients"),
+    [
+        ("abs", (0.79788, 0, 0.79788, 0, -0.79788)),
+        ("softplus", (0.80606, 0.5, 0.20662, 0, -0.06240)),
+        ("gelu", (0.28210, 0.5, 0.42314, 0, -0.35262)),
+        ("swish", (0.20662, 0.5, 0.35085, 0, -0.18521)),
+        ("tanh", (0, 0.60571, 0, -0.36360, 0)),
+        ("sigmoid", (0.5, 0.20662, 0, -0.06240, 0)),
+        ("erf", (0, 0.65147, 0, -0.43431, 0)),
+    ],
+)
+def test_smooth_activations_have_known_coefficients_and_slopes(spec, coefficients):
+    f = resolve(spec)
+    np.testing.assert_allclose([f.coefficient(order) for order in range(5)], coefficients, atol=6e-6)
+    t, h = np.array([-40.0, -1.3, -0.2, 0.4, 2.0, 40.0]), 1e-6
+    np.testing.assert_allclose(f.derivative(t), (f(t + h) - f(t - h)) / (2 * h), atol=1e-8)
+    assert np.isfinite(f([-1e4, 1e4])).all() and resolve(str(f)) == f

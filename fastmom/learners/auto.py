@@ -11,12 +11,14 @@ from typing import Any
 
 import numpy as np
 
+from fastmom.learners.landscape import learn_landscape
 from fastmom.learners.rectified import learn_rectified
 from fastmom.learners.symmetric import learn_symmetric
 from fastmom.result import FitResult
 from fastmom.runtime.validation import as_choice
 
 LEARNERS: dict[str, Callable[..., FitResult]] = {
+    "landscape": learn_landscape,
     "rectified": learn_rectified,
     "symmetric": learn_symmetric,
 }
@@ -50,7 +52,7 @@ def learn(
         Inputs.
     Y : array_like (n, m) or (n,)
         Labels.
-    method : {"auto", "rectified", "symmetric"}
+    method : {"auto", "landscape", "rectified", "symmetric"}
         Which learner; "auto" takes the routes of `learn_rectified` in turn, by the rank and noise of the labels, and
         with biases where a network without fails, unless ``bias`` is given. ``result.variant`` and the message tell
         which and why.
@@ -59,7 +61,8 @@ def learn(
     rng : int, Generator or None
         Same value, same bits.
     **options
-        Of the learner, e.g. ``bias=True``, ``noise="none"``; see `learn_rectified`, `learn_symmetric`.
+        Of the learner, e.g. ``bias=True``, ``noise="none"``; see `learn_rectified`,
+        `learn_symmetric`, `learn_landscape`.
 
     Returns
     -------
@@ -83,7 +86,7 @@ def learn(
     """
     as_choice(method, "method", ("auto", *LEARNERS))
     learner = LEARNERS["rectified" if method == "auto" else method]
-    known = [name for name in inspect.signature(learner).parameters if name not in ("X", "Y")]
+    known = [name for name in inspect.signature(learner).parameters if name not in ("X", "Y", "y")]
     for name in options:
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1)

@@ -10,7 +10,7 @@ import pytest
 import fastmom
 
 PACKAGE = Path(fastmom.__file__).parent
-LEAVES = {"runtime", "network", "activations", "result", "comparison", "teachers"}
+LEAVES = {"runtime", "network", "activations", "smooth_activations", "result", "comparison", "teachers"}
 SOURCES = sorted(path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py"))
 
 # What each room may import besides itself; "" is the public face, `import fastmom`.
@@ -39,6 +39,7 @@ PUBLIC = {
     "contract_matrix",
     "hermite_residual",
     "learn",
+    "learn_landscape",
     "learn_rectified",
     "learn_symmetric",
     "load",

@@ -132,10 +132,12 @@ def learnable(a):
     return TEACHER.predict(a)
 
 
+ONE_NEURON = np.maximum(WHOLE @ [1.0, -1.0, 0.5, 2.0], 0)
 MATRIX_DOORS = {
     "learn": lambda a: fm.learn(a, learnable(WHOLE), bias=True, rng=0).network,
     "learn_rectified": lambda a: fm.learn_rectified(a, learnable(WHOLE), bias=True, rng=0).network,
     "noisy": lambda a: fm.learn_rectified(a, learnable(WHOLE), 3, bias=True, noise="gaussian", rng=0).network,
+    "learn_landscape": lambda a: fm.learn_landscape(a, ONE_NEURON, 1, rng=0).network,
     "predict": TEACHER.predict,
     "result.predict": lambda a: fm.FitResult(network=TEACHER, success=True, status="recovered").predict(a),
     "compare": lambda a: fm.compare(fm.random_teacher(4, 3, 4, rng=5), TEACHER, a).function_error,
@@ -300,7 +302,7 @@ SEEDS = [
     *bad(-1, kind=ValueError),
     *bad("a", 1.5, True, [1], np.random, np.random.PCG64(0), kind=TypeError),
 ]
-ACTIVATIONS = bad("sigmoid", "leaky_relu(2)", "leaky_relu(nan)", "relu(0.1)", "", None, 3, np.tanh)
+ACTIVATIONS = bad("sigmoidal", "leaky_relu(2)", "leaky_relu(nan)", "relu(0.1)", "", None, 3, np.tanh)
 
 
 def but_none(cases):
@@ -317,6 +319,18 @@ ARGUMENTS = {
     ("variant", "learn_rectified"): (lambda v: fm.learn_rectified(X, Y, variant=v), WORDS),
     ("activation", "learn_rectified"): (lambda v: fm.learn_rectified(X, Y, activation=v), ACTIVATIONS),
     ("rng", "learn_rectified"): (lambda v: fm.learn_rectified(X, Y, rng=v), SEEDS),
+    ("n_hidden", "learn_landscape"): (lambda v: fm.learn_landscape(X, Y, v), but_none(COUNTS)),
+    ("optimizer", "learn_landscape"): (lambda v: fm.learn_landscape(X, Y, 3, optimizer=v), WORDS),
+    ("activation", "learn_landscape"): (lambda v: fm.learn_landscape(X, Y, 3, activation=v), ACTIVATIONS),
+    ("mu", "learn_landscape"): (lambda v: fm.learn_landscape(X, Y, 3, mu=v), FRACTIONS),
+    ("lam", "learn_landscape"): (lambda v: fm.learn_landscape(X, Y, 3, lam=v), FRACTIONS),
+    ("polish", "learn_landscape"): (lambda v: fm.learn_landscape(X, Y, 3, polish=v), bad(None, 1, "yes", np.ones(2))),
+    ("repair", "learn_landscape"): (lambda v: fm.learn_landscape(X, Y, 3, repair=v), COUNTS),
+    ("covariance", "learn_landscape"): (
+        lambda v: fm.learn_landscape(X, Y, 3, covariance=v),
+        bad("given", None, 3, np.eye(3), -np.eye(4), np.full((4, 4), np.nan), np.triu(np.ones((4, 4)))),
+    ),
+    ("rng", "learn_landscape"): (lambda v: fm.learn_landscape(X, Y, 3, rng=v), SEEDS),
     ("method", "learn"): (lambda v: fm.learn(X, Y, v), WORDS),
     ("n", "sample_inputs"): (lambda v: fm.sample_inputs(v, 3), COUNTS),
     ("d", "sample_inputs"): (lambda v: fm.sample_inputs(3, v), COUNTS),
@@ -517,6 +531,33 @@ def test_data_that_break_an_assumption_get_an_honest_verdict(case, options):
         scale = np.abs(labels).max()
         np.testing.assert_allclose(network.predict(inputs[right]) / scale, labels[right] / scale, atol=1e-8)
         assert result.status == "recovered" and certificate.n_rows == len(inputs)
+
+
+LANDSCAPE = {
+    "any number": {},
+    "one neuron": {"n_hidden": 1, "activation": "leaky_relu(0.1)"},
+    "order 3": {"n_hidden": 3, "activation": "tanh"},
+    "descent": {"n_hidden": 2, "optimizer": "lbfgs", "covariance": "estimate"},
+}
+
+
+@pytest.mark.parametrize("options", LANDSCAPE)
+@pytest.mark.parametrize("case", HARD)
+def test_the_landscape_learner_gives_an_honest_verdict(case, options):
+    inputs, labels = HARD[case]
+    labels = labels.reshape(len(labels), -1)[:, : 1 if options == "any number" else None]
+    try:
+        result = fm.learn_landscape(inputs, labels, rng=0, **LANDSCAPE[options])
+    except (ValueError, TypeError) as error:
+        assert str(error).startswith(("X:", "X[", "Y:", "Y["))
+        return
+    json.dumps(result.to_dict(), allow_nan=False)
+    if result.network is not None:
+        assert np.isfinite(numbers(result.network)).all()
+    if result.success:
+        scale = np.abs(labels).max()
+        predicted = result.network.predict(inputs)
+        np.testing.assert_allclose(predicted / scale, labels / scale, atol=1e-8)  # none of these has noise to fit
 
 
 @pytest.mark.parametrize("scale", [1e-140, 1e-6, 1e6, 1e140])

@@ -106,7 +106,9 @@ def _chosen(X: Any, Y: Any, n_hidden: int | None, rng: Any, options: dict[str, A
             result = _try(X, Y, n_hidden, rng, results, options | route | {"bias": bias})
             if result.success or result.status in HOPELESS:
                 return result
-    plain, biased = (_try(X, Y, n_hidden, rng, results, options | {"bias": bias}) for bias in (False, True))
+    biased = _try(X, Y, n_hidden, rng, results, options | {"bias": True})  # the wider class first: it has the number
+    k = biased.n_hidden if biased.success else n_hidden
+    plain = _try(X, Y, k, rng, results, options | {"bias": False})
     if plain.success and biased.success:
         better = [result.diagnostics.get("information", -math.inf) for result in (plain, biased)]
         return plain if better[0] <= better[1] else biased

@@ -21,6 +21,9 @@ ATTEMPTS = 6  # independent starts at most, until two reach the same optimum
 HOPELESS = 2  # that leave structure where the number of neurons is free: another number is wanted, not another start
 EXCHANGES = 4  # neurons that an attempt may replace
 STRUCTURE = 1.35  # squared correlation of a residual over chance; a right model stays below, wrong ones grow with n
+SHUFFLES = 4
+CLEAR = 2.5  # the same beyond which no more shuffles are asked
+EXTREME = 5.0
 SAME_LOSS = 10.0  # label variances by which the losses of one optimum differ on their way through the patterns
 _SAMPLE_ROWS = 4000  # rows at least for the starts and for the normal matrix
 _ROWS_PER_UNKNOWN = 40
@@ -268,7 +271,8 @@ def residuals(X: Array, Y: Array, model: Model) -> Array:
 def strongest_direction(X: Array, R: Array, kind: ModelClass, rng: np.random.Generator) -> tuple[Array, float]:
     """Direction (d,) whose gated inputs correlate best with the residual R (n, m), and how much better than by chance.
 
-    Chance is the mean over shuffles of the residual's rows: the squared correlation is given relative to it.
+    Chance is the mean over shuffles of the residual's rows, or what `EXTREME` standard deviations of more of them
+    beyond it leave below `STRUCTURE`: the squared correlation is given relative to it.
     """
     known = np.ones((len(X), 1))
 
@@ -281,5 +285,14 @@ def strongest_direction(X: Array, R: Array, kind: ModelClass, rng: np.random.Gen
         return sample.back @ V[int(np.argmax(rho2))], float(rho2.max())
 
     direction, correlation = strongest(R)
-    chance = float(np.mean([strongest(R[rng.permutation(len(R))])[1] for _ in range(4)]))
+
+    def shuffled(count: int) -> list[float]:
+        return [strongest(R[rng.permutation(len(R))])[1] for _ in range(count)]
+
+    by_chance = shuffled(SHUFFLES)
+    if STRUCTURE * np.mean(by_chance) < correlation < CLEAR * np.mean(by_chance):
+        by_chance += shuffled(3 * SHUFFLES)
+        limit = float(np.mean(by_chance) + EXTREME * np.std(by_chance))
+        return direction, correlation / max(float(np.mean(by_chance)), limit / STRUCTURE)
+    chance = float(np.mean(by_chance))
     return direction, correlation / chance if chance else 0.0

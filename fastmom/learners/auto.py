@@ -32,6 +32,7 @@ WHY = {
     "student": "no other route reached so low a residual",
     "zero_sets": "the activation is not piecewise linear",
 }
+CERTAIN = 8.0  # standard errors
 HOPELESS = ("too_few_rows", "no_signal", "not_applicable")  # failures that biases would not cure
 
 
@@ -110,13 +111,26 @@ def _chosen(X: Any, Y: Any, n_hidden: int | None, rng: Any, options: dict[str, A
             result = _try(X, Y, n_hidden, rng, results, options | route | {"bias": bias})
             if result.success or result.status in HOPELESS:
                 return result
-    plain, biased = (_try(X, Y, n_hidden, rng, results, options | {"bias": bias}) for bias in (False, True))
+    biased = _try(X, Y, n_hidden, rng, results, options | {"bias": True})  # the wider class first: it has the number
+    if biased.success and _certain_bias(biased):
+        return biased
+    k = biased.n_hidden if biased.success else n_hidden
+    plain = _try(X, Y, k, rng, results, options | {"bias": False})
     if plain.success and biased.success:
         better = [result.diagnostics.get("information", -math.inf) for result in (plain, biased)]
         return plain if better[0] <= better[1] else biased
     if biased.success:
         return biased
     return plain if plain.success else replace(plain, message=f"{plain.message} (with biases: {biased.status})")
+
+
+def _certain_bias(result: FitResult) -> bool:
+    """Whether some bias is so many standard errors from zero that no network without biases is worth a trial."""
+    errors = result.diagnostics.get("standard_errors")
+    if errors is None or result.network is None:
+        return False
+    biases = [(getattr(result.network, name), errors.get(name)) for name in ("hidden_bias", "output_bias")]
+    return any(bool(np.any(np.abs(b) > CERTAIN * e)) for b, e in biases if b is not None and e is not None)
 
 
 def _try(

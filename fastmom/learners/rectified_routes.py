@@ -24,6 +24,7 @@ from fastmom.patterns.even_odd import fit_even_odd
 from fastmom.patterns.fewer_outputs import certify_few_outputs
 from fastmom.patterns.gauss_newton import descend
 from fastmom.patterns.model import LabelScale, Model, ModelClass, verify
+from fastmom.patterns.noisy_even_odd import fit_noisy_even_odd
 from fastmom.patterns.verdict import Outcome, failure, least_squares, not_recovered, recovered
 from fastmom.result import Certificate
 from fastmom.runtime.passes import Rows
@@ -45,6 +46,7 @@ class Task:
     scale: LabelScale
     rng: np.random.Generator
     timings: dict[str, float]
+    noisy: bool = False  # as far as an exact route could tell
 
     @property
     def few_outputs(self) -> bool:
@@ -92,7 +94,7 @@ def _in_turn(task: Task, noise: str) -> Outcome:
     if fit.success or noise == "gaussian" or fit.status == "too_few_rows":
         return fit
     unexplained = task.kind.n_hidden is None and attempt.failure != "residual"  # wrong rows are no missing neurons
-    if task.few_outputs or unexplained:
+    if (task.few_outputs or unexplained) and not task.noisy:
         outcome = _even_odd(task, STARTS if task.few_outputs else FIRST_STARTS)
         if outcome.success:
             return outcome
@@ -141,6 +143,7 @@ def _even_odd(task: Task, starts: int) -> Outcome:
         message = "the rows are too degenerate for a descent: no network was found"
         return replace(failure("no_exact_fit", message, task.timings), variant="even_odd")
     task.timed("even_odd", started)
+    task.noisy = fit.noisy
     diagnostics = {"starts": len(fit.starts), "loss": fit.residual}
     if not fit.exact:
         outcome = failure("no_exact_fit", _no_exact_fit(task, fit.residual, len(fit.starts)), task.timings)
@@ -193,12 +196,28 @@ def _least_squares(task: Task, attempt: exact.Attempt) -> Outcome:
     if rows.n_rows * rows.n_outputs < 2.0 * noisy.n_parameters(rows, kind, kind.n_hidden or 1):
         return failure("too_few_rows", "fewer than two labels for each parameter of a least-squares fit", task.timings)
     started = time.perf_counter()
-    fit = noisy.fit_noisy(rows, kind, kind.n_hidden, task.rng)
+    fit = _least_squares_fit(task)
     task.timed("least_squares", started)
     if fit.descent.point.loss < _ROUND_OFF * task.scale.deviation.sum():
         return replace(judge(task, fit), variant="least_squares")
     outcome = least_squares(fit, attempt, rows, task.scale, task.timings)
     return replace(outcome, variant="least_squares")
+
+
+def _least_squares_fit(task: Task) -> noisy.NoisyFit:
+    """From starts in the label space as long as it may hold every neuron, else from the even part."""
+    rows, kind, k = task.rows, task.kind, task.kind.n_hidden
+    fit = None
+    if not task.few_outputs:
+        fit = noisy.fit_noisy(rows, kind, k, task.rng)
+        if k is not None or fit.structure < noisy.STRUCTURE:
+            return fit
+    wider = fit_noisy_even_odd(rows, kind, k, task.rng)
+    if fit is None or wider is None:
+        found = fit or wider
+        assert found is not None  # of a number of neurons that is known there is always a fit
+        return found
+    return min(fit, wider, key=lambda found: noisy.information(rows, found.descent))
 
 
 def _student(task: Task, fit: Outcome) -> Outcome | None:

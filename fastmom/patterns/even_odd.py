@@ -16,10 +16,19 @@ import numpy.typing as npt
 
 from fastmom.patterns.certificate import EXACT_ROW, reproduces
 from fastmom.patterns.even_odd_descent import ZERO, descend
-from fastmom.patterns.even_odd_exchange import EXCHANGE_DAMPING, drop, exchange, prune, without_spare
+from fastmom.patterns.even_odd_exchange import (
+    EXCHANGE_DAMPING,
+    EXCHANGES,
+    drop,
+    enlarge,
+    exchange,
+    prune,
+    without_spare,
+)
 from fastmom.patterns.even_odd_model import finish
 from fastmom.patterns.even_odd_system import State, System, read_sample
 from fastmom.patterns.model import LabelScale, Model, ModelClass, Verification, label_scale, verify
+from fastmom.patterns.noisy import STRUCTURE, strongest_direction
 from fastmom.runtime.passes import Rows
 
 Array = npt.NDArray[np.float64]
@@ -34,6 +43,9 @@ WIDE_ENOUGH = 3.0  # equations for each unknown that spare neurons need: fewer f
 SPARE_SHARE = 10  # neurons for each spare one
 CLOSE = 1e-4  # loss from which spare neurons have done their work
 FIRST_WIDTH = 8  # neurons tried first when their number is unknown
+FEW_EXCHANGES = 3  # where neurons are spare: if those do not suffice, exchanges rarely do
+PURE_NOISE = 0.7  # of the residual's variance that half as many neurons more leave if it is noise
+NOISE_SHOWS = 6.0  # equations for each unknown with which a residual without structure is noise, and no bad minimum
 
 
 @dataclass(frozen=True)
@@ -76,12 +88,15 @@ class EvenOddFit:
         Whether it reproduces the labels of all rows to round-off.
     starts : tuple of Start
         The last one succeeded, if any did.
+    noisy : bool
+        Whether the search ended because the residual no longer depended on the inputs: the labels are noisy.
     """
 
     model: Model
     check: Verification
     exact: bool
     starts: tuple[Start, ...] = field(repr=False)
+    noisy: bool = False
 
     @property
     def W(self) -> Array:
@@ -144,7 +159,7 @@ def fit_even_odd(
     search = _Search(rows, kind, k, scale or label_scale(rows))
     for number, stream in enumerate(rng.spawn(max_starts)):
         search.start(number, stream)
-        if search.exact:
+        if search.exact or search.noisy:
             break
     return search.outcome()
 
@@ -156,6 +171,7 @@ class _Search:
         self._rows, self._kind, self._k, self._scale = rows, kind, k, scale
         self._starts: list[Start] = []
         self._best: tuple[Model, Verification] | None = None
+        self.noisy = False
 
     @property
     def exact(self) -> bool:
@@ -165,7 +181,7 @@ class _Search:
     def outcome(self) -> EvenOddFit:
         """The best network."""
         assert self._best is not None
-        return EvenOddFit(*self._best, self.exact, tuple(self._starts))
+        return EvenOddFit(*self._best, self.exact, tuple(self._starts), self.noisy)
 
     def start(self, number: int, rng: np.random.Generator) -> None:
         """One start, from random neurons to a network.
@@ -189,6 +205,7 @@ class _Search:
             state, _ = descend(system, W @ system.sample.forward.T)
             state, more_exchanges = exchange(system, state, rng)
             exchanges += more_exchanges
+        self.noisy = not self.exact and self._is_noise(system, state, rng)
         self._starts.append(Start(free, len(state.V), state.loss, iterations, exchanges, len(chosen)))
 
     def _neurons(self, system: System, width: int, growing: bool, rng: np.random.Generator) -> tuple[State, int, int]:
@@ -211,14 +228,30 @@ class _Search:
             return state, iterations, 0
         if len(state.V) > width:
             state, _ = descend(system, drop(state, len(state.V) - width), damping=EXCHANGE_DAMPING)
-        state, exchanges = exchange(system, state, rng)
+        state, exchanges = exchange(system, state, rng, EXCHANGES if self._k else FEW_EXCHANGES)
         return state, iterations, exchanges
+
+    def _is_noise(self, system: System, state: State, rng: np.random.Generator) -> bool:
+        """Whether ample rows leave a residual that no neuron and not many of them reduce: no start would help.
+
+        One neuron alone may not show among many that are missing, so that a few are tried.
+        """
+        k = len(state.V)
+        if state.loss <= ZERO or not self._ample(k, NOISE_SHOWS):
+            return False
+        if strongest_direction(system.sample.X, state.residual, self._kind, rng)[1] > STRUCTURE:
+            return False
+        wider = enlarge(system, state, 1 + k // 2, rng)
+        freedom = [system.sample.Y.size - _unknowns(self._rows, len(V)) for V in (state.V, wider.V)]
+        return wider.loss / freedom[1] > PURE_NOISE * state.loss / freedom[0]
 
     def _width(self, number: int) -> int:
         """Neurons to try when their number is unknown: twice as many each time, as long as the rows can tell."""
-        width = 1
-        while width < FIRST_WIDTH << number and self._ample(2 * width, WIDE_ENOUGH):
+        width, most = 1, FIRST_WIDTH << number
+        while width < most and self._ample(2 * width, WIDE_ENOUGH):
             width *= 2
+        while width < most and self._ample(width + 1, WIDE_ENOUGH):
+            width += 1
         return width
 
     def _ample(self, width: int, factor: float) -> bool:

@@ -63,10 +63,10 @@ def _unit(V: Array) -> Array:
     return np.asarray(V / np.linalg.norm(V, axis=1, keepdims=True).clip(min=np.finfo(float).tiny))
 
 
-def exchange(system: System, state: State, rng: np.random.Generator) -> tuple[State, int]:
+def exchange(system: System, state: State, rng: np.random.Generator, most: int = EXCHANGES) -> tuple[State, int]:
     """Exchange neurons until nothing is left or nothing is gained; returns the state and the number of exchanges."""
     k, barren = len(state.V), 0
-    for number in range(EXCHANGES):
+    for number in range(most):
         if state.loss <= ZERO or barren == BARREN:
             return state, number
         wider = enlarge(system, state, 1, rng)
@@ -75,7 +75,7 @@ def exchange(system: System, state: State, rng: np.random.Generator) -> tuple[St
         barren = 0 if trial.loss < (1.0 - GAIN) * state.loss else barren + 1
         if trial.loss < state.loss:
             state = trial
-    return state, EXCHANGES
+    return state, most
 
 
 def enlarge(system: System, state: State, count: int, rng: np.random.Generator) -> State:

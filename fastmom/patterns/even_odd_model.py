@@ -30,7 +30,7 @@ def finish(system: System, state: State, kind: ModelClass, max_pairs: int) -> Mo
         state = sharpen(system, state)
         oriented = _oriented(system, plain, state, kind, max_pairs)
     if oriented is None and state.loss > ZERO:
-        oriented, _ = descend(plain, _turn_roughly(system, state, kind))
+        oriented, _ = descend(plain, turn_roughly(system, state, kind))
         if oriented.loss * plain.size > ALMOST_AS_GOOD * state.loss * system.size:
             oriented = None
     if oriented is not None:
@@ -53,7 +53,7 @@ def _oriented(system: System, plain: System, state: State, kind: ModelClass, max
     return oriented if oriented.loss <= ZERO else None
 
 
-def _turn_roughly(system: System, state: State, kind: ModelClass) -> Array:
+def turn_roughly(system: System, state: State, kind: ModelClass) -> Array:
     """Hidden weights turned so that little linear part remains, where there is no exact choice."""
     moved, target = _linear_problem(system, state, kind)
     leaning = np.linalg.lstsq(moved.T, 2 * target - moved.sum(axis=0), rcond=1e-6)[0]

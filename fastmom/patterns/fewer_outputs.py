@@ -15,6 +15,7 @@ Array = npt.NDArray[np.float64]
 
 _METRIC_ROWS = 6  # rows for each unknown on which the information is formed at first
 _DEPENDENT = 1e-9  # relative singular value of the neurons' linear functions
+_BITS = 33  # by which one equation that holds to round-off outweighs chance
 _RESOLVED = 1e-13  # residual above which what it hides is worth a word
 _COUNTED = 4  # times the unknowns: rows beyond are not needed to see that there are enough distinct ones
 
@@ -22,8 +23,9 @@ _COUNTED = 4  # times the unknowns: rows beyond are not needed to see that there
 def certify_few_outputs(rows: Rows, model: Model, check: Verification, rng: np.random.Generator) -> Certificate:
     """Certificate of a network that reproduces exact labels, m < k.
 
-    Its test is the count: n m equations of round-off precision that k (d + m - 1) unknowns fit only if they are right,
-    with rows in general position. What the rows leave open locally is where the information matrix is singular.
+    Its test is the count: n m equations of round-off precision that k (d + m - 1) unknowns, and the choice among some
+    n^unknowns activation patterns, fit only if they are right, with rows in general position. What the rows leave
+    open locally is where the information matrix is singular.
 
     Parameters
     ----------
@@ -38,15 +40,19 @@ def certify_few_outputs(rows: Rows, model: Model, check: Verification, rng: np.r
     """
     k, m = model.n_neurons, rows.n_outputs
     unknowns = k * (rows.n_inputs + m - 1) + m * model.kind.output_bias
+    if len(model.hidden) > k:  # the linear functions were fitted freely
+        unknowns += rows.n_inputs * m
     chosen = rng.permutation(rows.n_rows)[: int(_METRIC_ROWS * unknowns / m) + 1]
     part = Rows(*rows.take(np.sort(chosen)))
     distinct = len(np.unique(part.take(np.arange(min(part.n_rows, _COUNTED * unknowns)))[0], axis=0))
     equations = distinct * min(m, max(k, 1))
+    needed = unknowns + int(unknowns * np.log2(rows.n_rows) / _BITS)  # each set of patterns is another chance
     reason = ""
     if not reproduces(check):
         reason = f"the network does not reproduce the labels: relative residual {check.residual:.1e} over all rows"
-    elif equations <= unknowns:
-        reason = f"{distinct} distinct rows make {equations} equations for {unknowns} unknowns: chance would do"
+    elif equations <= needed:
+        counted = f"{distinct} distinct rows make {equations} equations for {unknowns} unknowns"
+        reason = f"{counted} and their activation patterns: chance would do"
     records = _undetermined(rows, part, model, check)
     if equations < VERY_FEW_ROWS * unknowns and not reason:
         what = f"{equations} equations are few for {unknowns} unknowns: other networks may fit"

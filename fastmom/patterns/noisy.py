@@ -18,8 +18,12 @@ from fastmom.runtime.passes import Rows
 Array = npt.NDArray[np.float64]
 
 ATTEMPTS = 6  # independent starts at most, until two reach the same optimum
+HOPELESS = 2  # that leave structure where the number of neurons is free: another number is wanted, not another start
 EXCHANGES = 4  # neurons that an attempt may replace
 STRUCTURE = 1.35  # squared correlation of a residual over chance; a right model stays below, wrong ones grow with n
+SHUFFLES = 4
+CLEAR = 2.5  # the same beyond which no more shuffles are asked
+EXTREME = 5.0
 SAME_LOSS = 10.0  # label variances by which the losses of one optimum differ on their way through the patterns
 _SAMPLE_ROWS = 4000  # rows at least for the starts and for the normal matrix
 _ROWS_PER_UNKNOWN = 40
@@ -143,11 +147,12 @@ def fit_noisy(rows: Rows, kind: ModelClass, k: int | None, rng: np.random.Genera
     rank = label_rank(Y, known)
     size = k or max(1, rank - 1)  # the rank may be one too many, or miss weak neurons
     largest = min(rows.n_outputs, rank + max(3, rank // 2))
-    W, starts, agreed = _best_start(X, Y, known, kind, size, rng)
+    attempts = ATTEMPTS if k else HOPELESS
+    W, starts, agreed = _best_start(X, Y, known, kind, size, attempts, rng)
     descent = descend(rows, kind, W, metric=metric)
     while k is None and size < largest:
         size += 1
-        W, more, also = _best_start(X, Y, known, kind, size, rng)
+        W, more, also = _best_start(X, Y, known, kind, size, attempts, rng)
         starts += more
         trial = descend(rows, kind, W, metric=metric)
         if information(rows, trial) >= information(rows, descent):
@@ -172,19 +177,24 @@ def _part(rows: Rows, rng: np.random.Generator) -> tuple[Array, Array, Rows]:
 
 
 def _best_start(
-    X: Array, Y: Array, known: Array, kind: ModelClass, k: int, rng: np.random.Generator
+    X: Array, Y: Array, known: Array, kind: ModelClass, k: int, structured: int, rng: np.random.Generator
 ) -> tuple[Array, int, bool]:
-    """Weights of the lowest loss on the sample, ascents run, and whether two independent attempts agree on it."""
+    """Weights of the lowest loss on the sample, ascents run, and whether two independent attempts agree on it.
+
+    After `structured` attempts whose residuals all depend on the inputs no further one is made.
+    """
     sample = draw_sample(X, Y, known, max_rank=k)
     part = Rows(X, Y)
     starts = 0
     losses: list[float] = []
     best: Descent | None = None
-    while len(losses) < ATTEMPTS:
+    clean = False
+    while len(losses) < (ATTEMPTS if clean else structured):
         pool, count = candidate_neurons(sample, kind.slope, rng)
         starts += count
         trial = descend(part, kind, choose_greedily(sample, known, pool, kind.slope, k), settled=1.0)
-        trial = _exchange_neurons(part, trial, rng)
+        trial, explained = exchange_neurons(part, trial, rng)
+        clean |= explained
         progress.report("fitting noisy labels")
         losses.append(trial.point.loss)
         if best is None or trial.point.loss < best.point.loss:
@@ -195,8 +205,10 @@ def _best_start(
     return best.point.model.W, starts, False
 
 
-def _exchange_neurons(part: Rows, descent: Descent, rng: np.random.Generator) -> Descent:
+def exchange_neurons(part: Rows, descent: Descent, rng: np.random.Generator) -> tuple[Descent, bool]:
     """While the residual points at a direction: add it as a neuron, fit, and drop the neuron that is missed least.
+
+    Returns the fit and whether its residual is without structure.
 
     Two neurons that share one of the teacher's leave another one out, and a neuron of the wrong orientation leans on
     another for the linear part it lacks (f(-t) = f(t) - t); no descent gets from there to the optimum.
@@ -206,7 +218,7 @@ def _exchange_neurons(part: Rows, descent: Descent, rng: np.random.Generator) ->
         model = descent.point.model
         direction, structure = strongest_direction(X, residuals(X, Y, model), model.kind, rng)
         if structure < STRUCTURE:
-            break
+            return descent, True
         more = descend(part, model.kind, np.vstack([model.W, direction]), settled=1.0).point.model.W
         turned = min((evaluate(part, model.kind, _turn(more, i)) for i in range(len(more))), key=_loss).model.W
         fewer = (np.delete(W, i, axis=0) for W in (more, turned) for i in range(len(more)))
@@ -215,7 +227,7 @@ def _exchange_neurons(part: Rows, descent: Descent, rng: np.random.Generator) ->
         if trial.point.loss > descent.point.loss * (1 - SAME_LOSS / Y.size):
             break
         descent = trial
-    return descent
+    return descent, False
 
 
 def _turn(W: Array, i: int) -> Array:
@@ -259,7 +271,8 @@ def residuals(X: Array, Y: Array, model: Model) -> Array:
 def strongest_direction(X: Array, R: Array, kind: ModelClass, rng: np.random.Generator) -> tuple[Array, float]:
     """Direction (d,) whose gated inputs correlate best with the residual R (n, m), and how much better than by chance.
 
-    Chance is the mean over shuffles of the residual's rows: the squared correlation is given relative to it.
+    Chance is the mean over shuffles of the residual's rows, or what `EXTREME` standard deviations of more of them
+    beyond it leave below `STRUCTURE`: the squared correlation is given relative to it.
     """
     known = np.ones((len(X), 1))
 
@@ -272,5 +285,14 @@ def strongest_direction(X: Array, R: Array, kind: ModelClass, rng: np.random.Gen
         return sample.back @ V[int(np.argmax(rho2))], float(rho2.max())
 
     direction, correlation = strongest(R)
-    chance = float(np.mean([strongest(R[rng.permutation(len(R))])[1] for _ in range(4)]))
+
+    def shuffled(count: int) -> list[float]:
+        return [strongest(R[rng.permutation(len(R))])[1] for _ in range(count)]
+
+    by_chance = shuffled(SHUFFLES)
+    if STRUCTURE * np.mean(by_chance) < correlation < CLEAR * np.mean(by_chance):
+        by_chance += shuffled(3 * SHUFFLES)
+        limit = float(np.mean(by_chance) + EXTREME * np.std(by_chance))
+        return direction, correlation / max(float(np.mean(by_chance)), limit / STRUCTURE)
+    chance = float(np.mean(by_chance))
     return direction, correlation / chance if chance else 0.0

@@ -18,6 +18,7 @@ from fastmom.runtime.passes import Rows
 
 ROUNDING = 1e-12  # a residual this small, relative to labels and offset, is the rounding of the labels
 ERROR_ROWS, ERROR_ROWS_PER_UNKNOWN = 4000, 12  # rows that give the standard errors
+TELLING_ROWS = 8  # for each input, below which a residual shows no missing neuron
 CONTRADICTION = 1e-4  # a residual that labels with exact neurons in their span cannot have
 
 
@@ -150,17 +151,22 @@ def least_squares(
     signal = diagnostics["information"] < noisy.null_information(rows, float(scale.deviation.sum()))
     full = model.kind.hidden_bias and model.kind.output_bias
     hint = "" if full else ", has biases that `bias` does not allow"
-    limit = " than outputs (beyond this learner)" if k == rows.n_outputs else ""
     rounding = check.residual * scale.spread < ROUNDING * np.hypot(scale.spread, scale.offset)
     if fit.structure > noisy.STRUCTURE and not (reproduces(check) or rounding):
         status = "misfit"
         message = (
             f"the best fit of {_neurons(k, model.kind)} leaves residuals that still depend on the inputs: the network "
-            f"is of another kind, has more neurons{limit}{hint}, or the labels are too noisy for these rows; "
+            f"is of another kind, has more neurons{hint}, or the labels are too noisy for these rows; "
             "noise of very different size in different outputs looks like this too"
         )
     elif not signal:
         status, message = "no_signal", "the labels do not depend on the inputs beyond chance"
+    elif model.kind.n_hidden is None and rows.n_rows < TELLING_ROWS * rows.n_inputs and check.residual > CONTRADICTION:
+        status = "too_few_rows"
+        message = (
+            f"{rows.n_rows} rows of {rows.n_inputs} inputs do not tell noise from neurons whose number is unknown: "
+            f"give n_hidden, or at least {TELLING_ROWS * rows.n_inputs} rows"
+        )
     elif attempt.n_found and check.residual > CONTRADICTION:
         status = "incomplete"
         message = (
@@ -174,7 +180,7 @@ def least_squares(
         status = "least_squares"
         message = (
             f"least-squares optimum of {_neurons(k, model.kind)}; noise of standard deviation {noise_std:.2g}: "
-            "no certificate"
+            "no certificate; standard errors, in the diagnostics, say how far each weight is determined"
         )
     if status == "least_squares":
         diagnostics["standard_errors"] = _standard_errors(rows, model, noise_std)

@@ -78,6 +78,8 @@ def recover_corrupted(
 ) -> Recovery:
     """Recover a network from labels that are exact on more than half of the rows.
 
+    A further neuron that is active on hardly more rows than there are inputs cannot be told from as many wrong labels.
+
     Parameters
     ----------
     rows : Rows
@@ -163,6 +165,8 @@ def _accepted(
         model, certificate, clean = refit
         corrupt = np.flatnonzero(~clean)
         reason = _doubt(rows, model, clean)
+        if kind.n_hidden is None and any(item.neuron is not None for item in certificate.unidentified):
+            reason = reason or "some neurons are not determined by the rows, and their number is not known"
         if not reason and len(corrupt):
             better, reason = _challenge(X, Y, model)
             if better is not None and (kind.n_hidden is None or better.n_neurons <= kind.n_hidden):

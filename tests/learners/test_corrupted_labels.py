@@ -184,6 +184,16 @@ def test_labels_without_a_network():
             assert not fm.learn_rectified(inputs, Y, 2, noise="gross", bias=bias, rng=0).certificate
 
 
+def test_an_unknown_number_of_neurons_on_one_sided_inputs():
+    for seed in range(4):
+        teacher = fm.random_teacher(6, 3, 1, rng=seed)
+        X, Y = fm.make_samples(teacher, 200, law="uniform", corruption=0.3, corruption_kind="flip", rng=seed)
+        result = fm.learn_rectified(X, Y, noise="gross", rng=seed)
+        if result.certificate:  # no neuron that another could replace
+            assert all(item.neuron is None for item in result.certificate.unidentified)
+            assert np.count_nonzero(np.abs(result.predict(X) - teacher.predict(X)) > 1e-8) <= 6
+
+
 def test_what_the_route_cannot_do_is_said():
     X, Y = fm.make_samples(fm.random_teacher(4, 2, 2, rng=0), 100, rng=0)
     result = fm.learn_rectified(X, Y, 2, noise="gross", variant="snap")

@@ -227,3 +227,15 @@ def test_the_module_runs_as_the_command(folder, run_python):
 def test_a_developer_sees_the_traceback(folder, run_python):
     process = run_python("-X", "dev", "-W", "ignore", "-m", "fastmom", "fit", "missing.npz", cwd=folder)
     assert process.returncode == 1 and "Traceback" in process.stderr
+
+
+def test_the_landscape_learner_is_a_method(folder, capsys):
+    import fastmom as fm
+
+    teacher = fm.random_teacher(5, 3, kind="orthonormal", output="positive", rng=0)
+    X, y = fm.make_samples(teacher, 1000, rng=1)
+    np.savez("positive.npz", X=X, Y=y)
+    code, out, _ = run(capsys, "fit", "positive.npz", "--method", "landscape", "--n-hidden", "3", "--seed", "0")
+    assert code == 0 and "recovered, certified" in out
+    code, _, err = run(capsys, "fit", "positive.npz", "--method", "landscape", "--bias")
+    assert code == 2 and "bias" in err

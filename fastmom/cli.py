@@ -218,6 +218,8 @@ def _fit(options: argparse.Namespace) -> int:
     X, Y = read_samples(options.data) if options.data else (read_array(options.x), read_array(options.y))
     asked = {"noise": options.noise, "activation": options.activation}
     asked = {name: value for name, value in asked.items() if value is not None}
+    if options.method != "landscape" or options.bias != "none":  # that learner has no such option
+        asked["bias"] = BIASES[options.bias]
     with on_terminal():
         result = fm.learn(
             X,
@@ -225,7 +227,6 @@ def _fit(options: argparse.Namespace) -> int:
             options.method,
             n_hidden=options.n_hidden,
             rng=options.seed,
-            bias=BIASES[options.bias],
             **asked,
         )
     saved = False

@@ -238,3 +238,15 @@ def test_wrong_rows_are_counted(capsys, tmp_path, monkeypatch):
     _, out, _ = run(capsys, "fit", "wrong.npz", "--noise", "gross", "--n-hidden", "3", "--json")
     summary = json.loads(out)
     assert summary["certificate"]["n_corrupt"] == 20 == len(summary["diagnostics"]["corrupt_rows"])
+
+
+def test_the_landscape_learner_is_a_method(folder, capsys):
+    import fastmom as fm
+
+    teacher = fm.random_teacher(5, 3, kind="orthonormal", output="positive", rng=0)
+    X, y = fm.make_samples(teacher, 1000, rng=1)
+    np.savez("positive.npz", X=X, Y=y)
+    code, out, _ = run(capsys, "fit", "positive.npz", "--method", "landscape", "--n-hidden", "3", "--seed", "0")
+    assert code == 0 and "recovered, certified" in out
+    code, _, err = run(capsys, "fit", "positive.npz", "--method", "landscape", "--bias")
+    assert code == 2 and "bias" in err

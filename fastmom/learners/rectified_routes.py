@@ -33,7 +33,7 @@ Array = npt.NDArray[np.float64]
 
 FIRST_STARTS = 3  # of the even/odd model before least squares is asked whether the labels are noisy
 STARTS = 12
-_NO_EFFECT = 1e-10  # output weights relative to the largest
+_NO_EFFECT = 1e-6  # output weights relative to the largest, that a neuron too many may keep: it is left out on trial
 _ROUND_OFF = 1e-16  # squared residual relative to the labels that noise does not leave
 
 
@@ -93,9 +93,8 @@ def _in_turn(task: Task, noise: str) -> Outcome:
             return outcome
     if fit.success or noise == "gaussian" or fit.status == "too_few_rows":
         return fit
-    unexplained = task.kind.n_hidden is None and attempt.failure != "residual"  # wrong rows are no missing neurons
-    if (task.few_outputs or unexplained) and not task.noisy:
-        outcome = _even_odd(task, STARTS if task.few_outputs else FIRST_STARTS)
+    if task.few_outputs and not task.noisy:
+        outcome = _even_odd(task, STARTS)
         if outcome.success:
             return outcome
     trained = _student(task, fit)
@@ -115,7 +114,8 @@ def _exact_beyond_rank(task: Task, attempt: exact.Attempt, noise: str) -> Outcom
     m, k = task.rows.n_outputs, task.kind.n_hidden
     searched = attempt.failure in ("no_neurons", "incomplete")
     deficient = searched and attempt.rank < min(m, k or m)
-    if task.few_outputs or deficient or (k is None and (m == 1 or noise == "none")):
+    wrong_rows = attempt.failure == "residual" and m > 1 and noise != "none"  # they are no missing neurons
+    if task.few_outputs or deficient or (k is None and not wrong_rows):
         outcome = _even_odd(task, STARTS if noise == "none" or deficient else FIRST_STARTS)
         if outcome.success:
             return outcome

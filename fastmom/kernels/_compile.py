@@ -75,8 +75,12 @@ def _compiled(function, **options):
 
 
 def block(function):
-    """Compile a serial function over one block of rows; callable from other kernels, releases the GIL."""
-    return _compiled(function, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+    """Compile a serial function over one block of rows; callable from other kernels, releases the GIL.
+
+    It is always inlined: a process that compiles would otherwise call the copy that was optimised by itself, one that
+    loads its driver from the cache the copy optimised within the driver, and their last bits can differ.
+    """
+    return _compiled(function, no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 
 
 def _twin(function):

@@ -14,7 +14,7 @@ from fastmom.learners.landscape_inputs import Standardised, read_covariance, sta
 from fastmom.learners.landscape_repair import repaired, repaired_smooth
 from fastmom.learners.landscape_verdict import SmoothNetwork, judge_rectified, judge_smooth
 from fastmom.learners.problem import fit_result, read_problem, refusal
-from fastmom.learners.rectified_routes import Task, judge
+from fastmom.learners.task import Task, judge
 from fastmom.moments.landscape_moments import SIGNAL, MomentStage, estimate_moments, neurons
 from fastmom.moments.landscape_objective import require_order_four
 from fastmom.moments.landscape_search import SEARCHES

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from fastmom.activations import Activation
 from fastmom.learners.landscape_inputs import Standardised
 from fastmom.learners.landscape_repair import excess
-from fastmom.learners.rectified_routes import Task, judge
+from fastmom.learners.task import Task, judge
 from fastmom.network import TwoLayerNetwork
 from fastmom.patterns import exact, noisy
 from fastmom.patterns.certificate import VERY_FEW_ROWS, reproduces

@@ -4,58 +4,25 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
-import numpy.typing as npt
 
 from fastmom.learners.corrupted_labels import recover_from_corrupted, suspicious
 from fastmom.learners.enumerated import recover_by_enumeration
 from fastmom.learners.problem import refusal
-from fastmom.moments.gaussian_inputs import (
-    GaussianEstimate,
-    from_components,
-    from_fourth_moment,
-    from_second_moment,
-)
-from fastmom.patterns import exact, noisy, student, zero_set
-from fastmom.patterns.certificate import reproduces
+from fastmom.learners.rectified_starts import by_components, by_moments, by_zero_sets
+from fastmom.learners.task import ROUND_OFF, Task, judge, no_more_than_shown, too_few_outputs, without_twins
+from fastmom.patterns import exact, noisy, student
 from fastmom.patterns.even_odd import fit_even_odd
 from fastmom.patterns.fewer_outputs import certify_few_outputs
-from fastmom.patterns.gauss_newton import descend
 from fastmom.patterns.model import LabelScale, Model, ModelClass, verify
 from fastmom.patterns.noisy_even_odd import fit_noisy_even_odd
 from fastmom.patterns.verdict import Outcome, failure, least_squares, not_recovered, recovered
-from fastmom.result import Certificate
 from fastmom.runtime.passes import Rows
-
-Array = npt.NDArray[np.float64]
 
 FIRST_STARTS = 3  # of the even/odd model before least squares is asked whether the labels are noisy
 STARTS = 12
-_NO_EFFECT = 1e-6  # output weights relative to the largest, that a neuron too many may keep: it is left out on trial
-_ROUND_OFF = 1e-16  # squared residual relative to the labels that noise does not leave
-
-
-@dataclass
-class Task:
-    """Rows, what is known of the network, and what a route may use up."""
-
-    rows: Rows
-    kind: ModelClass
-    scale: LabelScale
-    rng: np.random.Generator
-    timings: dict[str, float]
-    noisy: bool = False  # as far as an exact route could tell
-
-    @property
-    def few_outputs(self) -> bool:
-        """Whether there are certainly fewer outputs than neurons."""
-        return self.kind.n_hidden is not None and self.kind.n_hidden > self.rows.n_outputs
-
-    def timed(self, name: str, started: float) -> None:
-        """Add the time since `started` to a stage."""
-        self.timings[name] = self.timings.get(name, 0.0) + time.perf_counter() - started
 
 
 def recover(
@@ -69,7 +36,7 @@ def recover(
     if noise == "gross":
         return _corrupted(task, variant)
     if not kind.activation.homogeneous:
-        return _by_zero_sets(task)
+        return by_zero_sets(task)
     if variant != "auto":
         return ROUTES[variant](task, noise)
     return _in_turn(task, noise)
@@ -151,35 +118,11 @@ def _even_odd(task: Task, starts: int) -> Outcome:
         return replace(outcome, variant="even_odd")
     model, certificate = fit.model, certify_few_outputs(task.rows, fit.model, fit.check, task.rng)
     if task.kind.n_hidden is None:
-        model, certificate = _no_more_than_shown(*_without_twins(task, model, certificate))
+        model, certificate = no_more_than_shown(*without_twins(task, model, certificate))
     attempt = exact.Attempt(model, certificate, rank=certificate.rank, starts=len(fit.starts))
     outcome = recovered(attempt, task.kind, task.timings)
     outcome.diagnostics = diagnostics
     return replace(outcome, variant="even_odd")
-
-
-def _without_twins(task: Task, model: Model, certificate: Certificate) -> tuple[Model, Certificate]:
-    """Drop neurons that share the place of another, or have no effect: neither is determined, and one is enough."""
-    while True:
-        effect = np.linalg.norm(model.outer[: model.n_neurons], axis=1)
-        loose = [item.neuron for item in certificate.unidentified if item.neuron is not None]
-        loose.extend(int(i) for i in np.flatnonzero(effect < _NO_EFFECT * effect.max()))
-        if not loose or model.n_neurons < 2 or len(model.hidden) > model.n_neurons:
-            return model, certificate
-        dropped = loose[int(np.argmin(effect[loose]))]
-        fewer = descend(task.rows, task.kind, np.delete(model.W, dropped, axis=0), settled=1e-6).point.model
-        check = verify(task.rows, fewer, task.scale)
-        if not reproduces(check):
-            return model, certificate
-        model, certificate = fewer, certify_few_outputs(task.rows, fewer, check, task.rng)
-
-
-def _no_more_than_shown(model: Model, certificate: Certificate) -> tuple[Model, Certificate]:
-    """Neurons that nobody asked for must be determined: undetermined ones fit what is no network, row by row."""
-    if certificate.certified and any(item.neuron is not None for item in certificate.unidentified):
-        reason = "some neurons are not determined by the rows, and their number is not known: give n_hidden"
-        certificate = replace(certificate, certified=False, reason=reason)
-    return model, certificate
 
 
 def _no_exact_fit(task: Task, residual: float, starts: int) -> str:
@@ -198,7 +141,7 @@ def _least_squares(task: Task, attempt: exact.Attempt) -> Outcome:
     started = time.perf_counter()
     fit = _least_squares_fit(task)
     task.timed("least_squares", started)
-    if fit.descent.point.loss < _ROUND_OFF * task.scale.deviation.sum():
+    if fit.descent.point.loss < ROUND_OFF * task.scale.deviation.sum():
         return replace(judge(task, fit), variant="least_squares")
     outcome = least_squares(fit, attempt, rows, task.scale, task.timings)
     return replace(outcome, variant="least_squares")
@@ -235,28 +178,10 @@ def _student(task: Task, fit: Outcome) -> Outcome | None:
     return replace(outcome, variant="student") if outcome.success else None
 
 
-def judge(task: Task, fit: noisy.NoisyFit) -> Outcome:
-    """What a fitted network amounts to: exact, or an optimum of noisy labels."""
-    rows, kind, model = task.rows, task.kind, fit.model
-    attempt = exact.Attempt(failure="skipped")
-    if fit.descent.point.loss < _ROUND_OFF * task.scale.deviation.sum():
-        if model.n_neurons <= rows.n_outputs:
-            with np.errstate(all="ignore"):  # inputs of extreme scales overflow on the way
-                attempt = exact.refine_exactly(rows, kind, task.scale, model.W, task.rng)
-        else:
-            certificate = certify_few_outputs(rows, model, verify(rows, model, task.scale), task.rng)
-            if kind.n_hidden is None:
-                model, certificate = _no_more_than_shown(*_without_twins(task, model, certificate))
-            attempt = exact.Attempt(model, certificate, rank=certificate.rank)
-        if attempt.certificate is not None and attempt.certificate.certified:
-            return recovered(attempt, kind, task.timings)
-    return least_squares(fit, attempt, rows, task.scale, task.timings)
-
-
 def _by_snap(task: Task, noise: str) -> Outcome:
     """SNAP alone, then least squares from its starts."""
     if task.few_outputs:
-        return _too_few_outputs(task, "snap")
+        return too_few_outputs(task, "snap")
     attempt = exact.Attempt(failure="skipped")
     if noise != "gaussian":
         attempt = _snap(task, persistent=noise == "none")
@@ -269,92 +194,15 @@ def _by_snap(task: Task, noise: str) -> Outcome:
     return _least_squares(task, attempt)
 
 
-def _too_few_outputs(task: Task, variant: str) -> Outcome:
-    m, k = task.rows.n_outputs, task.kind.n_hidden
-    message = f"{m} output(s) for {k} neurons: variant={variant!r} needs at least as many; variant='even_odd' does not"
-    return replace(failure("too_few_outputs", message), variant=variant)
-
-
 def _by_even_odd(task: Task, noise: str) -> Outcome:
     outcome = _even_odd(task, FIRST_STARTS if task.kind.n_hidden is None else STARTS)
     return outcome if outcome.success or noise == "none" else _least_squares(task, exact.Attempt(failure="skipped"))
 
 
-def _by_moments(task: Task, noise: str) -> Outcome:
-    """Second moments for several outputs, fourth for one."""
-    one = task.rows.n_outputs == 1
-    return _from_gaussian(task, "moments", from_fourth_moment if one else from_second_moment)
-
-
-def _by_components(task: Task, noise: str) -> Outcome:
-    """Independent components of the labels."""
-    if task.few_outputs:
-        return _too_few_outputs(task, "ica")
-    return _from_gaussian(task, "ica", from_components)
-
-
-def _from_gaussian(
-    task: Task, variant: str, estimate: Callable[[Array, Array, int, np.random.Generator], GaussianEstimate]
-) -> Outcome:
-    """A start from moments of Gaussian inputs, polished on activation patterns."""
-    rows, k = task.rows, task.kind.n_hidden
-    if k is None:
-        sample = exact.sample_rows(rows, task.kind, 20_000, task.rng)
-        k = max(1, min(sample.rank, rows.n_outputs))
-    if task.kind.hidden_bias or k > rows.n_inputs:
-        what = "a hidden bias" if task.kind.hidden_bias else f"{k} neurons of {rows.n_inputs} inputs"
-        message = f"{what}: moments of centred Gaussian inputs determine no such network; variant='auto' may"
-        return replace(failure("not_applicable", message), variant=variant)
-    started = time.perf_counter()
-    X, Y = rows.take(np.arange(rows.n_rows))
-    found = estimate(X, Y, k, task.rng)
-    task.timed(variant, started)
-    started = time.perf_counter()
-    polished = noisy.polish(rows, task.kind, found.W, task.rng)
-    outcome = judge(task, polished)
-    task.timed("polish", started)
-    outcome.diagnostics |= {
-        "start": found.W,
-        "decomposition_residual": found.residual,
-        "sign_agreement": found.agreement,
-    }
-    return replace(outcome, variant=variant)
-
-
-def _by_zero_sets(task: Task) -> Outcome:
-    """The route of rectified activations that are not piecewise linear."""
-    rows, kind = task.rows, task.kind
-    if not kind.activation.rectified:
-        return failure("not_applicable", f"{kind.activation} is not zero for negative inputs: no rectified network")
-    if task.few_outputs:
-        return _too_few_outputs(task, "zero_sets")
-    started = time.perf_counter()
-    size = zero_set.ROWS_PER_UNKNOWN * max(rows.n_inputs, rows.n_outputs) + 400
-    sample = exact.sample_rows(rows, kind, size, task.rng)
-    fit = zero_set.recover_by_zero_sets(rows, kind, task.scale, sample, task.rng)
-    task.timed("zero_sets", started)
-    diagnostics = {"rank": fit.rank, "starts": fit.starts, "neurons_found": fit.n_found, "sample_rows": len(sample.X)}
-    if fit.certificate is not None:
-        message = f"recovered {fit.rank} {kind.activation} neurons exactly"
-        return Outcome("recovered", message, True, fit, fit.certificate, diagnostics, task.timings, "zero_sets")
-    if fit.found is None:
-        status = "no_neurons_found"
-        message = (
-            f"{fit.n_found} of {fit.rank} neurons found in {fit.starts} starts: noisy labels, fewer outputs than "
-            f"neurons, too few rows, or not a network of {kind.activation} neurons"
-        )
-    else:
-        status = "residual"
-        message = f"the {fit.rank} {kind.activation} neurons found leave a relative residual of {fit.residual:.1e}"
-    outcome = failure(status, message, task.timings)
-    outcome.diagnostics = diagnostics
-    return replace(outcome, variant="zero_sets")
-
-
 ROUTES: dict[str, Callable[[Task, str], Outcome]] = {
     "snap": _by_snap,
     "even_odd": _by_even_odd,
-    "moments": _by_moments,
-    "ica": _by_components,
+    "moments": by_moments,
+    "ica": by_components,
     "enumerate": lambda task, noise: recover_by_enumeration(task.rows, task.kind, task.scale, task.rng, task.timings),
 }

@@ -220,3 +220,17 @@ def test_learning_leaves_the_settings_of_the_process_alone(problems):
     for X, Y in problems.values():
         fm.learn_rectified(X, Y, bias=True, rng=0)
         assert state() == before
+
+
+def test_a_process_that_compiles_and_one_that_loads_the_cache_give_the_same_bits(run_python, tmp_path):
+    """Blocks that were not inlined ran in two versions, one optimised by itself, one within its driver."""
+    program = """if True:
+        import numpy as np, fastmom as fm
+        rng = np.random.default_rng(0)
+        X, w, V = rng.standard_normal((2000, 20)), rng.standard_normal(2000), rng.standard_normal((20, 6))
+        for array in (fm.small_tensor(X, w, V, 3), fm.contract(X, w, V, 3), fm.contract(X, w, V[:, 0], 3)):
+            print(array.tobytes().hex())
+    """
+    runs = [run_python("-c", program, env={"NUMBA_CACHE_DIR": str(tmp_path)}) for _ in range(2)]
+    assert all(run.returncode == 0 and run.stdout for run in runs), runs[0].stderr
+    assert runs[0].stdout == runs[1].stdout

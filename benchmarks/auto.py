@@ -22,7 +22,7 @@ class Mixed:
     noise: float = 0.0
     bias: bool = False
     told: bool = False
-    corruption: float = 0.0  # no problem of the sweep has any yet
+    corruption: float = 0.0
     determined: bool = True  # whether the rows determine the network
 
     def draw(self, seed):
@@ -84,6 +84,13 @@ NOISY_FEW_LABELS = [
     for bias in (False, True)
     for told in (False, True)
 ]
+WRONG_ROWS = [
+    *(Mixed((10, 5, 6), 1000, corruption=share, bias=bias) for share in (0.1, 0.3) for bias in (False, True)),
+    Mixed((10, 5, 6), 1000, corruption=0.4, told=True),
+    Mixed((10, 5, 6), 1000, law="laplace", corruption=0.2, told=True),
+    Mixed((12, 6, 2), 2000, corruption=0.1, told=True),
+    Mixed((10, 4, 1), 2000, corruption=0.05, told=True),
+]
 UNDETERMINED = [
     Mixed((20, 10, 10), 35, determined=False),  # fewer than two rows an input
     Mixed((10, 8, 1), 60, told=True, determined=False),  # fewer equations than unknowns
@@ -103,11 +110,12 @@ SWEEP = [
     *NOISY_OF_OTHER_LAWS,
     *NOISY_FEW_LABELS,
     *UNDETERMINED,
+    *WRONG_ROWS,
 ]
 
 
 class Auto:
-    """The sweep: 60 problems, each once."""
+    """The sweep: each problem once."""
 
     timeout: ClassVar = 600
 

@@ -74,7 +74,10 @@ def read_covariance(covariance: Any, d: int) -> str | Array:
     require_finite(matrix, "covariance")
     if matrix.shape != (d, d):
         raise ValueError(f"covariance: expected shape {(d, d)} as X has {d} columns, got {matrix.shape}")
-    symmetric_roots(matrix / (np.abs(matrix).max() or 1.0), floor=1e-12)
+    try:
+        symmetric_roots(matrix / (np.abs(matrix).max() or 1.0), floor=1e-12)
+    except ValueError as error:  # which speaks of a matrix C
+        raise ValueError(f"covariance: {str(error).removeprefix('C: ')}") from None
     return matrix
 
 

@@ -155,7 +155,11 @@ def _least_squares_fit(task: Task) -> noisy.NoisyFit:
         fit = noisy.fit_noisy(rows, kind, k, task.rng)
         if k is not None or fit.structure < noisy.STRUCTURE:
             return fit
-    wider = fit_noisy_even_odd(rows, kind, k, task.rng)
+    try:
+        with np.errstate(all="ignore"):  # on degenerate rows and labels of extreme scales sums overflow
+            wider = fit_noisy_even_odd(rows, kind, k, task.rng)
+    except np.linalg.LinAlgError:
+        wider = None if fit is not None else noisy.fit_noisy(rows, kind, k, task.rng)
     if fit is None or wider is None:
         found = fit or wider
         assert found is not None  # of a number of neurons that is known there is always a fit

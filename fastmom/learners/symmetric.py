@@ -229,6 +229,10 @@ def _polished(
         outcome = recovered(attempt, kind, timings)
     else:
         outcome = least_squares(fit, attempt, rows, scale, timings)
+    if variant == "refined" and outcome.status == "least_squares":  # of exact labels, that is a bad optimum
+        attempt = exact.recover_exactly(rows, kind, scale, rng, persistent=False)
+        if attempt.certificate is not None:
+            outcome = recovered(attempt, kind, timings)
     if variant == "refined" and not outcome.success:
         why = _doubt(estimate) or f"their start led nowhere: {outcome.status}"
         return _another_way(rows, kind, scale, rng, why, estimate.diagnostics, timings)

@@ -23,7 +23,8 @@ from fastmom.kernels._simd import (
     subtract,
 )
 
-CACHE_BYTES = 1 << 19  # of X in a block: visited twice, it has to stay in a core's L2
+CACHE_BYTES = 1 << 19  # of X in a tile of long rows: visited twice, it has to stay in a core's L2
+TILES = 4  # of a block of long rows: the sums of a block cost a visit of their own
 MOST_ROWS = 1 << 14  # of a block of short rows, visited once: as few restarts of the stream as float32 sums allow
 
 
@@ -31,7 +32,7 @@ def few_rows(d: int, itemsize: int) -> int:
     """Rows of a block: a power of two."""
     if itemsize * d <= 8 * BYTES:
         return MOST_ROWS
-    return 1 << (max(64, CACHE_BYTES // (itemsize * d)).bit_length() - 1)
+    return TILES << (max(64, CACHE_BYTES // (itemsize * d)).bit_length() - 1)
 
 
 @block
@@ -133,19 +134,24 @@ def _weigh(t, w, steps, lower, value):
 
 @block
 def _wide_block(X, w, v, steps, scratch, total):
-    """`_few_block` for rows of more than four strips: two visits, the second to rows in cache."""
+    """`_few_block` for rows of more than eight strips: tile by tile two visits, the second to rows in cache."""
     n, d = X.shape
     lanes = BYTES // X.itemsize
     size = d // lanes * lanes + lanes
+    tile = min(n, max(64, CACHE_BYTES // (d * X.itemsize)))
     strips, sums = scratch[:size].reshape(1, size), scratch[size : 2 * size].reshape(1, size)
-    t = scratch[2 * size : 2 * size + n + lanes].reshape(1, n + lanes)
-    work = scratch[2 * size + n + lanes :]
+    t = scratch[2 * size : 2 * size + tile + lanes].reshape(1, tile + lanes)
+    work = scratch[2 * size + tile + lanes :]
     _spread(v, strips[0])
     for j in range(size):
         sums[0, j] = X.dtype.type(0)
-    _project(X, strips, t)
-    sum_lower = _weigh(t[0, :n], w, steps, work[:n], work[n : 2 * n])
-    _add_rows(X, t[0], sums)
+    sum_lower = 0.0
+    for first in range(0, n, tile):
+        last = min(n, first + tile)
+        h = last - first
+        _project(X[first:last], strips, t)
+        sum_lower += _weigh(t[0, :h], w[first:last], steps, work[:h], work[h : 2 * h])
+        _add_rows(X[first:last], t[0], sums)
     _gather(sums[0], total)
     return sum_lower
 

@@ -52,10 +52,15 @@ def test_threads_do_not_change_a_bit(d, monkeypatch):
     assert fm.contract(X, w, u, 4).tobytes() == threaded.tobytes()
 
 
-def test_a_block_stays_in_cache():
-    for itemsize in (4, 8):  # or is visited once
-        assert all(few_rows(d, itemsize) * d * itemsize <= 1 << 19 for d in (65, 100, 1000))
-        assert few_rows(100_000, itemsize) == 64
+def test_long_rows_in_tiles():
+    """Blocks of several tiles, the last one shorter."""
+    rng = np.random.default_rng(0)
+    d = 1001
+    n = few_rows(d, 8) + 131
+    X, w, u = rng.standard_normal((n, d)), rng.standard_normal(n), rng.standard_normal(d)
+    t = X @ u
+    expected = X.T @ (w * (t**2 - u @ u)) / n - 2 * np.mean(w * t) * u
+    np.testing.assert_allclose(fm.contract(X, w, u, 3), expected, atol=1e-12 * np.abs(expected).max())
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])

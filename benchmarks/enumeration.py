@@ -8,6 +8,7 @@ import numpy as np
 import fastmom as fm
 from fastmom.experiments.rivals import lbfgs_student
 from fastmom.patterns.enumeration import best_neuron
+from fastmom.patterns.enumeration_pairs import best_pair
 
 
 class RowSpans:
@@ -62,5 +63,32 @@ class Walk:
         """Best of four L-BFGS students over the global optimum: at least one."""
         result = fm.learn_rectified(self.X, self.Y, 1, variant="enumerate", rng=0)
         students = lbfgs_student(self.X, self.Y, 1, starts=4, rng=0)
+        losses = [np.sum((model.predict(self.X) - self.Y) ** 2) for model in (students.network, result)]
+        return float(losses[0] / losses[1])
+
+
+class Pairs:
+    """The best two neurons of noisy labels, d = 2."""
+
+    params: ClassVar = [300, 1000]
+    param_names: ClassVar = ["rows"]
+    timeout = 300
+
+    def setup(self, n):
+        self.X, self.Y = fm.make_samples(fm.random_teacher(2, 2, 1, rng=0), n, noise=1.0, rng=1)
+        best_pair(self.X[:20], self.Y[:20, 0])
+
+    def time_learn(self, n):
+        fm.learn_rectified(self.X, self.Y, 2, variant="enumerate", rng=0)
+
+    def track_pairs_per_cpu_second(self, n):
+        began = time.process_time()
+        walk = best_pair(self.X, self.Y[:, 0])
+        return walk.visits / (time.process_time() - began)
+
+    def track_loss_over_that_of_students(self, n):
+        """Best of four L-BFGS students over the global optimum: at least one."""
+        result = fm.learn_rectified(self.X, self.Y, 2, variant="enumerate", rng=0)
+        students = lbfgs_student(self.X, self.Y, 2, starts=4, rng=0)
         losses = [np.sum((model.predict(self.X) - self.Y) ** 2) for model in (students.network, result)]
         return float(losses[0] / losses[1])

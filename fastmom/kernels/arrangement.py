@@ -105,7 +105,9 @@ def _walk_circle(X, y, j, P, gates, axes, best):
     start = 0.5 * (P[3, order[count - 1]] - np.pi + P[3, order[0]])
     u0, u1 = np.cos(start), np.sin(start)
     g00, g01, g11, g02, g12, g22, c0, c1, c2 = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+    void = 0.0  # what the sums of a pattern without rows may keep of those that left
     for i in order[:count]:
+        void += SINGULAR * (P[0, i] ** 2 + P[1, i] ** 2)
         gates[i] = 1 if u0 * P[0, i] + u1 * P[1, i] > 0 else 0
         if gates[i] == 1:
             p, q, r = P[0, i], P[1, i], P[2, i]
@@ -129,7 +131,7 @@ def _walk_circle(X, y, j, P, gates, axes, best):
         d0, d1 = -turn * q, turn * p
         square = d0 * d0 * g00 + 2 * d0 * d1 * g01 + d1 * d1 * g11
         along = d0 * c0 + d1 * c1
-        if along * along > best[0] * square:
+        if square > void and along * along > best[0] * square:
             _keep(axes, along * along / square, d0, d1, 0.0, best)
         gates[i] = 1 - gates[i]
         g00 += sign * p * p
@@ -142,7 +144,7 @@ def _walk_circle(X, y, j, P, gates, axes, best):
         c1 += sign * y[i] * q
         c2 += sign * y[i] * r
         determinant = g00 * g11 - g01 * g01
-        if not determinant > SINGULAR * g00 * g11:
+        if not (g00 + g11 > void and determinant > SINGULAR * g00 * g11):
             continue
         a0 = (g11 * c0 - g01 * c1) / determinant
         a1 = (g00 * c1 - g01 * c0) / determinant

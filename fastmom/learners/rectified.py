@@ -55,7 +55,8 @@ def learn_rectified(
         ``variant`` says which route it was. "moments": Gaussian inputs, second moments of several outputs or the
         fourth of one (k <= d). "ica": Gaussian inputs and orthonormal hidden weights, independent components of the
         labels (k <= m). "enumerate": any inputs, trials of label rows (k <= m, k <= 18), or for one neuron of one
-        output and at most 3 inputs (a hidden bias counts) all activation patterns: the global optimum of noisy labels.
+        output and at most 3 inputs (a hidden bias counts), or two and at most 2, all activation patterns: the global
+        optimum of noisy labels.
     bias : {False, True, "hidden", "output"}
         Which biases the network may have; True means both.
     noise : {"auto", "none", "gaussian", "gross"}

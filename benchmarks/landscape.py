@@ -3,6 +3,7 @@
 import importlib.util
 import time
 import tracemalloc
+from functools import partial
 from typing import ClassVar
 
 import numpy as np
@@ -19,7 +20,7 @@ from fastmom.runtime.threads import single_blas_thread
 EXACT = 1e-12  # relative error of the weights
 
 
-def draw(d, k, n, seed, *, a=None, noise=0.0, condition=None, orthonormal=True):
+def draw(d, k, n, seed, *, a=None, noise=0.0, condition=None, activation="relu", orthonormal=True):
     """A teacher with positive output weights, and standard Gaussian rows."""
     rng = np.random.default_rng(seed)
     if condition is not None:
@@ -30,9 +31,18 @@ def draw(d, k, n, seed, *, a=None, noise=0.0, condition=None, orthonormal=True):
     else:
         B = rng.standard_normal((k, d))
         B /= np.linalg.norm(B, axis=1, keepdims=True)
-    teacher = fm.TwoLayerNetwork(B, np.ones(k) if a is None else rng.uniform(*a, k))
+    weights = np.ones(k) if a is None else rng.uniform(*a, k)
+    teacher = fm.TwoLayerNetwork(B, weights, activation=activation)
     X = rng.standard_normal((n, d))
     return teacher, X, teacher.predict(X)[:, 0] + noise * rng.standard_normal(n)
+
+
+def fresh_batches(teacher, X, y, rng):
+    """Batches of 1000 Gaussian rows, their labels without the part of degree two or less that X, y show."""
+    _, fit = fm.hermite_residual(X, y)
+    while True:
+        inputs = rng.standard_normal((1000, teacher.n_inputs))
+        yield inputs, fit.residual(inputs, teacher.predict(inputs))[:, 0]
 
 
 def summed_error(network, teacher):
@@ -85,7 +95,7 @@ class Fused:
 
     def track_unblocked_numpy_over_ours(self, shape):
         """At least 3."""
-        rival = lambda: unblocked(self.X, self.w, self.B, 0.5, -0.04)  # noqa: E731
+        rival = partial(unblocked, self.X, self.w, self.B, 0.5, -0.04)
         return float(np.median([slow_ratio(self.evaluate, rival, 1) for _ in range(3)]))
 
     def track_memory(self, shape):
@@ -246,17 +256,11 @@ class Stochastic:
 
     def setup_cache(self):
         teacher, X, y = draw(10, 10, 20_000, 0)
-        _, fit = fm.hermite_residual(X, y)
         rng = np.random.default_rng(1)
-
-        def fresh():
-            while True:
-                inputs = rng.standard_normal((1000, 10))
-                yield inputs, fit.residual(inputs, teacher.predict(inputs))[:, 0]
-
+        batches = fresh_batches(teacher, X, y, rng)
         start = rng.standard_normal((10, 10)) / np.sqrt(10)
         with single_blas_thread():
-            return descend_batches(fresh(), start, sign=-1.0, truth=teacher.W).diagnostics["surrogate_trace"]
+            return descend_batches(batches, start, sign=-1.0, truth=teacher.W).diagnostics["surrogate_trace"]
 
     def track_samples_to_a_tenth(self, trace):
         """Fresh samples until the surrogate error is below 0.1: at most 1.5e5."""

@@ -14,6 +14,7 @@ from numba import prange
 
 from fastmom.kernels._compile import block, driver
 from fastmom.kernels._simd import BYTES, add, load, multiply, splat, store, subtract
+from fastmom.kernels._tiles import accumulate, part
 
 MANY_ELEMENTS = 1 << 13  # of X in a tile for many vectors
 MOST_ROWS = 1024
@@ -34,11 +35,6 @@ def tile_rows(d: int) -> int:
 def contraction_widths(d: int, r: int) -> tuple[int, int]:
     """Scratch columns a row needs in either pass, and length of the sums."""
     return max(3, r) + (r + 1) * d, r * (d + 1)
-
-
-@block
-def _part(flat, start, rows, columns):
-    return flat[start : start + rows * columns].reshape(rows, columns)
 
 
 @block
@@ -76,17 +72,14 @@ def _many_block(X, w, V, steps, tile, scratch, sums):
     r = V.shape[0]
     for j in range(sums.shape[0]):
         sums[j] = 0.0
-    product = _part(scratch, 0, r, d)
+    product = part(scratch, 0, r, d)
     for first in range(0, n, tile):
         last = min(n, first + tile)
         h = last - first
-        T = _part(scratch, r * d, h, r)
+        T = part(scratch, r * d, h, r)
         np.dot(X[first:last], V.T, T)
         _weighted_hermite(T, w[first:last], steps, product.reshape(1, r * d), sums[r * d :])
-        np.dot(T.T, X[first:last], product)
-        for a in range(r):
-            for j in range(d):
-                sums[a * d + j] += product[a, j]
+        accumulate(T, X[first:last], product, sums)
 
 
 @driver

@@ -11,6 +11,7 @@ import numpy as np
 from numba import prange
 
 from fastmom.kernels._compile import block, driver
+from fastmom.kernels._tiles import part
 
 EDGE = 1e-12  # x.w relative to |x| |w| up to which a row counts as lying on the boundary
 
@@ -36,11 +37,6 @@ def _residual(H, Y, outer, R):
     for i in range(h):
         for j in range(m):
             R[i, j] += outer[k, j] - Y[i, j]
-
-
-@block
-def _part(flat, start, rows, columns):
-    return flat[start : start + rows * columns].reshape(rows, columns)
 
 
 @block
@@ -73,9 +69,9 @@ def _residual_block(X, Y, hidden, outer, slopes, scratch, row_values, sums):
     """
     h, m = Y.shape
     d, k = hidden.shape
-    H = _part(scratch, 0, h, k)
-    gates = _part(scratch, h * k, h, k)
-    R = _part(scratch, 2 * h * k, h, m)
+    H = part(scratch, 0, h, k)
+    gates = part(scratch, h * k, h, k)
+    R = part(scratch, 2 * h * k, h, m)
     _activate(X, hidden, slopes, H, gates)
     _residual(H, Y, outer, R)
     norms = gates.reshape(-1)[:k]  # the gates have served
@@ -105,9 +101,9 @@ def _gradient_block(X, Y, hidden, outer, slopes, scratch, row_values, sums):
     """Sums: squared residual (1), gradient of half of it with respect to hidden, transposed (k, d)."""
     h, m = Y.shape
     d, k = hidden.shape
-    H = _part(scratch, 0, h, k)
-    gates = _part(scratch, h * k, h, k)
-    R = _part(scratch, 2 * h * k, h, m)
+    H = part(scratch, 0, h, k)
+    gates = part(scratch, h * k, h, k)
+    R = part(scratch, 2 * h * k, h, m)
     _activate(X, hidden, slopes, H, gates)
     _residual(H, Y, outer, R)
     total = 0.0
@@ -119,7 +115,7 @@ def _gradient_block(X, Y, hidden, outer, slopes, scratch, row_values, sums):
     for i in range(h):
         for j in range(k):
             H[i, j] *= gates[i, j]
-    np.dot(H.T, X, _part(sums, 1, k, d))
+    np.dot(H.T, X, part(sums, 1, k, d))
 
 
 @block
@@ -127,16 +123,16 @@ def _label_moments_block(X, Y, hidden, outer, slopes, scratch, row_values, sums)
     """Sums: F^T F (k + 1, k + 1) and F^T Y (k + 1, m), F = [f(X hidden), 1]."""
     h, m = Y.shape
     k = hidden.shape[1]
-    H = _part(scratch, 0, h, k)
-    gates = _part(scratch, h * k, h, k)
-    F = _part(scratch, 2 * h * k, h, k + 1)
+    H = part(scratch, 0, h, k)
+    gates = part(scratch, h * k, h, k)
+    F = part(scratch, 2 * h * k, h, k + 1)
     _activate(X, hidden, slopes, H, gates)
     for i in range(h):
         for j in range(k):
             F[i, j] = H[i, j]
         F[i, k] = 1.0
-    np.dot(F.T, F, _part(sums, 0, k + 1, k + 1))
-    np.dot(F.T, Y, _part(sums, (k + 1) * (k + 1), k + 1, m))
+    np.dot(F.T, F, part(sums, 0, k + 1, k + 1))
+    np.dot(F.T, Y, part(sums, (k + 1) * (k + 1), k + 1, m))
 
 
 @driver

@@ -7,6 +7,7 @@ import numpy as np
 from numba import prange
 
 from fastmom.kernels._compile import block, driver
+from fastmom.kernels._tiles import accumulate, part
 
 TILE = 256
 
@@ -14,21 +15,6 @@ TILE = 256
 def gated_scratch(d: int, m: int) -> int:
     """Scratch elements a lane needs: a tile of m columns and one matrix (m, d)."""
     return m * (TILE + d)
-
-
-@block
-def _part(flat, start, rows, columns):
-    return flat[start : start + rows * columns].reshape(rows, columns)
-
-
-@block
-def _accumulate(T, X, product, sums):
-    """Add T^T X (m, d) to the flat sums."""
-    np.dot(T.T, X, product)
-    d = X.shape[1]
-    for j in range(product.shape[0]):
-        for a in range(d):
-            sums[j * d + a] += product[j, a]
 
 
 @block
@@ -63,25 +49,25 @@ def _gated(T, gates):
 @block
 def _gradient_block(X, y, W, slope, scratch, sums):
     m, d = W.shape
-    product = _part(scratch, 0, m, d)
+    product = part(scratch, 0, m, d)
     for first in range(0, X.shape[0], TILE):
         rows = X[first : min(X.shape[0], first + TILE)]
-        T = _part(scratch, m * d, rows.shape[0], m)
+        T = part(scratch, m * d, rows.shape[0], m)
         np.dot(rows, W.T, T)
         sums[0] += _misfits(T, y[first:], slope)
-        _accumulate(T, rows, product, sums[1:])
+        accumulate(T, rows, product, sums[1:])
 
 
 @block
 def _product_block(X, gates, P, scratch, sums):
     m, d = P.shape
-    product = _part(scratch, 0, m, d)
+    product = part(scratch, 0, m, d)
     for first in range(0, X.shape[0], TILE):
         rows = X[first : min(X.shape[0], first + TILE)]
-        T = _part(scratch, m * d, rows.shape[0], m)
+        T = part(scratch, m * d, rows.shape[0], m)
         np.dot(rows, P.T, T)
         _gated(T, gates[first:])
-        _accumulate(T, rows, product, sums)
+        accumulate(T, rows, product, sums)
 
 
 @driver

@@ -8,6 +8,7 @@ import numpy as np
 from numba import prange
 
 from fastmom.kernels._compile import block, driver
+from fastmom.kernels._tiles import part
 
 TILE = 256  # rows whose polynomials are formed at once: they stay in L2
 
@@ -15,11 +16,6 @@ TILE = 256  # rows whose polynomials are formed at once: they stay in L2
 def hermite_widths(order: int, r: int) -> int:
     """Scratch columns a row needs in `hermite_pass`."""
     return r + r * (order + 1) + order + 1
-
-
-@block
-def _part(flat, start, rows, columns):
-    return flat[start : start + rows * columns].reshape(rows, columns)
 
 
 @block
@@ -63,8 +59,8 @@ def _hermite_block(X, W, V, nodes, scratch, sums):
     for first in range(0, X.shape[0], TILE):
         last = min(X.shape[0], first + TILE)
         h = last - first
-        z, g = _part(scratch, 0, r, h), _part(scratch, r * h, r * powers, h)
-        products = _part(scratch, r * (1 + powers) * h, powers, h)
+        z, g = part(scratch, 0, r, h), part(scratch, r * h, r * powers, h)
+        products = part(scratch, r * (1 + powers) * h, powers, h)
         np.dot(V.T, X[first:last].T, z)
         for a in range(r):
             _hermite(z[a], g[a * powers : (a + 1) * powers])

@@ -9,6 +9,7 @@ import numpy as np
 from numba import prange
 
 from fastmom.kernels._compile import block, driver
+from fastmom.kernels._tiles import part
 
 TILE = 128  # rows worked on at once: their strips stay in L2
 WIDEST = 40  # columns of a strip: wide enough for a fast matrix product, narrow enough to gain from symmetry
@@ -47,11 +48,6 @@ def unpacked(sums: np.ndarray, d: int) -> np.ndarray:
     square[:, b, a] = blocks
     half = square.transpose(0, 1, 3, 2, 4).reshape(-1, count * s, count * s)[:, : d + 1, : d + 1]
     return half + half.transpose(0, 2, 1)
-
-
-@block
-def _part(flat, start, rows, columns):
-    return flat[start : start + rows * columns].reshape(rows, columns)
 
 
 @block
@@ -117,13 +113,13 @@ def _quadratic_block(X, Y, forms, scratch, row_values, sums):
     count = (X.shape[1] + s) // s
     for j in range(sums.shape[0]):
         sums[j] = 0.0
-    product = _part(scratch, 0, s, s)
+    product = part(scratch, 0, s, s)
     for first in range(0, X.shape[0], TILE):
         last = min(X.shape[0], first + TILE)
         h = last - first
-        t = _part(scratch, s * s, h, s)
-        E = _part(scratch, (s + h) * s, q, h)
-        x = _part(scratch, (s + h) * s + q * h, count * h, s).reshape(count, h, s)
+        t = part(scratch, s * s, h, s)
+        E = part(scratch, (s + h) * s, q, h)
+        x = part(scratch, (s + h) * s + q * h, count * h, s).reshape(count, h, s)
         _cut(X[first:last], x)
         _deviations(x, Y[first:last], forms, t, E)
         for i in range(h if row_values.shape[0] > 0 else 0):

@@ -11,6 +11,7 @@ import numpy as np
 from numba import prange
 
 from fastmom.kernels._compile import block, driver
+from fastmom.kernels._tiles import accumulate, part
 
 TILE = 256
 
@@ -18,21 +19,6 @@ TILE = 256
 def quartic_scratch(d: int, m: int, projections: int) -> int:
     """Scratch elements a lane needs: `projections` tiles of m columns, and one matrix (m, d)."""
     return m * (projections * TILE + d)
-
-
-@block
-def _part(flat, start, rows, columns):
-    return flat[start : start + rows * columns].reshape(rows, columns)
-
-
-@block
-def _accumulate(T, X, product, sums):
-    """Add T^T X (m, d) to the flat sums."""
-    np.dot(T.T, X, product)
-    d = X.shape[1]
-    for j in range(product.shape[0]):
-        for a in range(d):
-            sums[j * d + a] += product[j, a]
 
 
 @block
@@ -75,27 +61,27 @@ def _curvatures(T, E, w, weights):
 @block
 def _gradient_block(X, w, B, weights, scratch, sums):
     m, d = B.shape
-    product = _part(scratch, 0, m, d)
+    product = part(scratch, 0, m, d)
     for first in range(0, X.shape[0], TILE):
         rows = X[first : min(X.shape[0], first + TILE)]
-        T = _part(scratch, m * d, rows.shape[0], m)
+        T = part(scratch, m * d, rows.shape[0], m)
         np.dot(rows, B.T, T)
         sums[0] += _slopes(T, w[first:], weights)
-        _accumulate(T, rows, product, sums[1:])
+        accumulate(T, rows, product, sums[1:])
 
 
 @block
 def _product_block(X, w, B, D, weights, scratch, sums):
     m, d = B.shape
-    product = _part(scratch, 0, m, d)
+    product = part(scratch, 0, m, d)
     for first in range(0, X.shape[0], TILE):
         rows = X[first : min(X.shape[0], first + TILE)]
         h = rows.shape[0]
-        T, E = _part(scratch, m * d, h, m), _part(scratch, m * d + TILE * m, h, m)
+        T, E = part(scratch, m * d, h, m), part(scratch, m * d + TILE * m, h, m)
         np.dot(rows, B.T, T)
         np.dot(rows, D.T, E)
         _curvatures(T, E, w[first:], weights)
-        _accumulate(T, rows, product, sums)
+        accumulate(T, rows, product, sums)
 
 
 @driver

@@ -13,6 +13,7 @@ import numpy as np
 from numba import prange
 
 from fastmom.kernels._compile import block, driver
+from fastmom.kernels._tiles import part
 
 TILE = 256  # rows turned into features at once: they stay in L2
 # A product formed at once is small enough for OpenBLAS to take its operands as they lie: twice as fast as packing them.
@@ -43,11 +44,6 @@ def small_tensor_widths(order: int, k: int, q: int) -> tuple[int, int]:
 def face_splitting_widths(p: int, q: int) -> tuple[int, int]:
     """Scratch columns a row needs in `face_splitting_pass`, and length of its sum."""
     return COLUMNS + p + q + 1 + n_pairs(p) + n_pairs(q), n_pairs(p) * n_pairs(q)
-
-
-@block
-def _part(flat, start, rows, columns):
-    return flat[start : start + rows * columns].reshape(rows, columns)
 
 
 @block
@@ -109,7 +105,7 @@ def _weighted_pairs(weighted, z, out, sums):
 @block
 def _times(left, right, work):
     """Left right^T (p, q), in work."""
-    out = _part(work, 0, left.shape[0], right.shape[0])
+    out = part(work, 0, left.shape[0], right.shape[0])
     np.dot(left, right.T, out)
     return out
 
@@ -226,14 +222,14 @@ def _distinguishing_block(X, Y, coordinates, p_map, q_map, bounded, scratch, sum
     n_g, n_f = e * (e + 1) // 2, k * (k + 1) // 2
     for j in range(sums.shape[0]):
         sums[j] = 0.0
-    rest, square = _part(sums, 0, n_g, n_f), _part(sums, n_g * n_f, n_g, n_g)
+    rest, square = part(sums, 0, n_g, n_f), part(sums, n_g * n_f, n_g, n_g)
     totals = sums[n_g * (n_g + n_f) :]
     for first in range(0, X.shape[0], TILE):
         last = min(X.shape[0], first + TILE)
         h = last - first
-        x, p, q = _part(scratch, 0, e, h), _part(scratch, e * h, k, h), _part(scratch, (e + k) * h, k, h)
-        left = _part(scratch, (e + 2 * k) * h, n_g, h)
-        right = _part(scratch, (e + 2 * k + n_g) * h, n_g + n_f, h)
+        x, p, q = part(scratch, 0, e, h), part(scratch, e * h, k, h), part(scratch, (e + k) * h, k, h)
+        left = part(scratch, (e + 2 * k) * h, n_g, h)
+        right = part(scratch, (e + 2 * k + n_g) * h, n_g + n_f, h)
         _project(coordinates, X[first:last], x)
         _project(p_map, X[first:last], p)
         _project(q_map, Y[first:last], q)
@@ -275,8 +271,8 @@ def _small_tensor_block(X, W, V, order, scratch, sums):
     for first in range(0, X.shape[0], TILE):
         last = min(X.shape[0], first + TILE)
         h = last - first
-        z, weighted, weights = _part(scratch, 0, k, h), _part(scratch, k * h, k, h), _part(scratch, 2 * k * h, q, h)
-        left, right = _part(scratch, (2 * k + q) * h, n_p, h), _part(scratch, (2 * k + q + n_p) * h, n_p, h)
+        z, weighted, weights = part(scratch, 0, k, h), part(scratch, k * h, k, h), part(scratch, 2 * k * h, q, h)
+        left, right = part(scratch, (2 * k + q) * h, n_p, h), part(scratch, (2 * k + q + n_p) * h, n_p, h)
         work = scratch[(2 * k + q + 2 * n_p) * h :]
         _transpose(W[first:last], weights)
         _project(V, X[first:last], z)
@@ -289,13 +285,13 @@ def _small_tensor_block(X, W, V, order, scratch, sums):
             for a in range(k):
                 own[1 + a] += _product(weights[c], z[a], weighted[a])
             if order[0] == 2:
-                _add_products(weighted, z, work, _part(tensor, 0, k, k))
+                _add_products(weighted, z, work, part(tensor, 0, k, k))
                 continue
             _weighted_pairs(weighted, z, left, by_pair)
             if order[0] == 3:
-                _add_products(left, z, work, _part(tensor, 0, n_p, k))
+                _add_products(left, z, work, part(tensor, 0, n_p, k))
             else:
-                _add_quartic(left, right, k, work, _part(tensor, 0, n_p, n_p))
+                _add_quartic(left, right, k, work, part(tensor, 0, n_p, n_p))
 
 
 @driver
@@ -319,15 +315,15 @@ def _face_splitting_block(Z, Y, weighted, scratch, sums):
     for first in range(0, Z.shape[0], TILE):
         last = min(Z.shape[0], first + TILE)
         h = last - first
-        z, x = _part(scratch, 0, p, h), _part(scratch, p * h, columns, h)
-        left, right = _part(scratch, (p + columns) * h, n_z, h), _part(scratch, (p + columns + n_z) * h, n_x, h)
+        z, x = part(scratch, 0, p, h), part(scratch, p * h, columns, h)
+        left, right = part(scratch, (p + columns) * h, n_z, h), part(scratch, (p + columns + n_z) * h, n_x, h)
         _transpose(Z[first:last], z)
         _transpose(Y[first:last], x)
         _pairs(z, left)
         _pairs(x[:q], right)
         for a in range(n_z if q < columns else 0):
             _product(x[q], left[a], left[a])
-        _add_products(left, right, scratch[(p + columns + n_z + n_x) * h :], _part(sums, 0, n_z, n_x))
+        _add_products(left, right, scratch[(p + columns + n_z + n_x) * h :], part(sums, 0, n_z, n_x))
 
 
 @driver

@@ -79,19 +79,24 @@ def _single_neuron(rows: Rows, kind: ModelClass, scale: LabelScale, rng: np.rand
     n, d = rows.n_rows, rows.n_inputs
     visits = enumeration.expected_visits(n, d)
     if d > enumeration.MAX_WALK_INPUTS or visits > enumeration.MAX_VISITS:
-        hours = visits / enumeration.VISITS_PER_SECOND / 3600
-        message = (
-            f"{n:,} rows of {d} inputs (hidden bias included) have about {visits:.1g} activation patterns to visit, "
-            f"{hours:.1g} hours of a core: the walk is built for at most {enumeration.MAX_WALK_INPUTS} inputs and "
-            f"{enumeration.MAX_VISITS:.0e} visits; variant='auto' restarts instead"
-        )
-        return failure("too_large", message)
+        limits = f"the walk is built for at most {enumeration.MAX_WALK_INPUTS} inputs and {enumeration.MAX_VISITS:.0e}"
+        seconds = visits / enumeration.VISITS_PER_SECOND
+        return _too_large(rows, f"{visits:.1g} activation patterns to visit", seconds, f"{limits} visits")
     X, Y = rows.take(np.arange(n))
     walk = enumeration.best_neuron(X, Y[:, 0])
     model = _with_output_weights(X, Y, walk.w[None], kind)
     outcome = _exact_outcome(rows, model, scale, rng) or _global_optimum(rows, model, scale, walk.visits, "pattern")
     outcome.diagnostics |= {"patterns_visited": walk.visits, "explained": walk.explained}
     return outcome
+
+
+def _too_large(rows: Rows, work: str, seconds: float, limits: str) -> Outcome:
+    """The refusal of an enumeration that would take too long."""
+    message = (
+        f"{rows.n_rows:,} rows of {rows.n_inputs} inputs (hidden bias included) have about {work}, "
+        f"{seconds / 3600:.1g} hours of a core: {limits}; variant='auto' restarts instead"
+    )
+    return failure("too_large", message)
 
 
 def _one_direction(rows: Rows, kind: ModelClass, rng: np.random.Generator) -> bool:
@@ -105,13 +110,10 @@ def _neuron_pair(rows: Rows, kind: ModelClass, scale: LabelScale, rng: np.random
     n, d = rows.n_rows, rows.n_inputs
     pairs = enumeration_pairs.expected_pairs(n, d)
     if d > enumeration_pairs.MAX_PAIR_INPUTS or pairs > enumeration_pairs.MAX_PAIRS:
-        hours = pairs / enumeration_pairs.PAIRS_PER_SECOND / 3600
-        message = (
-            f"{n:,} rows of {d} inputs (hidden bias included) have about {pairs:.1g} pairs of activation patterns, "
-            f"{hours:.1g} hours of a core: pairs are built for at most {enumeration_pairs.MAX_PAIR_INPUTS} inputs and "
-            f"{enumeration_pairs.MAX_PAIRS:.0e} pairs; variant='auto' restarts instead"
-        )
-        return failure("too_large", message)
+        most = enumeration_pairs.MAX_PAIR_INPUTS
+        limits = f"pairs are built for at most {most} inputs and {enumeration_pairs.MAX_PAIRS:.0e} pairs"
+        seconds = pairs / enumeration_pairs.PAIRS_PER_SECOND
+        return _too_large(rows, f"{pairs:.1g} pairs of activation patterns", seconds, limits)
     X, Y = rows.take(np.arange(n))
     y = Y @ np.linalg.svd(Y, full_matrices=False)[2][0]
     one = _with_output_weights(X, Y, enumeration.best_neuron(X, y).w[None], kind)

@@ -7,6 +7,7 @@ for rows b_j of B (m, d). Each form offers `value_and_gradient(B)` and `product(
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Protocol
 
 import numpy as np
@@ -129,12 +130,12 @@ class SampledForm:
         return np.asarray(out + 8 * alpha * mean * (doff @ MB + off @ MD))
 
 
-class _SlicedForm:
+class _SlicedForm(ABC):
     """A form known through the matrices T(b_j, c_j, ., .)."""
 
+    @abstractmethod
     def _slices(self, B: Array, C: Array) -> Array:
         """T(b_j, c_j, ., .) for all rows, (m, d, d)."""
-        raise NotImplementedError
 
     def value_and_gradient(self, B: Array, alpha: float, beta: float) -> tuple[float, Array]:
         """See `QuarticForm`."""

@@ -5,29 +5,13 @@ import pytest
 from scipy.optimize import linear_sum_assignment
 
 import fastmom as fm
+from benchmarks.landscape import draw, fresh_batches
 from fastmom.learners.landscape_repair import gathered
 from fastmom.moments.landscape_search import descend_batches, surrogate_error
 from fastmom.patterns.gated_sum import fit_gated_sum, population_factor, population_normal, smallest_eigenvalue
 from fastmom.patterns.model import ModelClass
 
 RELU = ModelClass(fm.Activation("relu"), False, False, None)
-
-
-def draw(d, k, n, seed, *, a=None, noise=0.0, condition=None, activation="relu", orthonormal=True):
-    """A teacher with positive output weights, and standard Gaussian rows."""
-    rng = np.random.default_rng(seed)
-    if condition is not None:
-        left, right = (np.linalg.qr(rng.standard_normal((d, d)))[0] for _ in range(2))
-        B = (left * np.linspace(1, condition, d)) @ right
-    elif orthonormal:
-        B = np.linalg.qr(rng.standard_normal((d, k)))[0].T
-    else:
-        B = rng.standard_normal((k, d))
-        B /= np.linalg.norm(B, axis=1, keepdims=True)
-    weights = np.ones(k) if a is None else rng.uniform(*a, k)
-    teacher = fm.TwoLayerNetwork(B, weights, activation=activation)
-    X = rng.standard_normal((n, d))
-    return teacher, X, teacher.predict(X)[:, 0] + noise * rng.standard_normal(n)
 
 
 def summed(network):
@@ -108,7 +92,7 @@ def test_every_optimizer_gets_there(optimizer):
         assert len(diagnostics["trace"]) == 2000
 
 
-def test_the_projection_is_what_lets_the_empirical_objective_succeed():
+def test_the_projected_empirical_objective_leads_near_the_truth():
     teacher, X, y = draw(20, 20, 30_000, 0)
     result = fm.learn_landscape(X, y, 20, optimizer="lbfgs", mu=4.0, lam=2.0, polish=False, rng=0)
     start = result.diagnostics["start"]
@@ -117,16 +101,10 @@ def test_the_projection_is_what_lets_the_empirical_objective_succeed():
 
 def test_stochastic_descent_on_fresh_samples_reaches_the_truth():
     teacher, X, y = draw(6, 6, 20_000, 0)
-    _, fit = fm.hermite_residual(X, y)
     rng = np.random.default_rng(1)
-
-    def fresh():
-        while True:
-            inputs = rng.standard_normal((1000, 6))
-            yield inputs, fit.residual(inputs, teacher.predict(inputs))[:, 0]
-
+    batches = fresh_batches(teacher, X, y, rng)
     start = rng.standard_normal((6, 6)) / np.sqrt(6)
-    found = descend_batches(fresh(), start, sign=-1.0, steps=600, truth=teacher.W)
+    found = descend_batches(batches, start, sign=-1.0, steps=600, truth=teacher.W)
     assert found.diagnostics["surrogate_trace"][-1] < 5e-3 < found.diagnostics["surrogate_trace"][0]
 
 

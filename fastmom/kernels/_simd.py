@@ -13,7 +13,10 @@ from numba.core.datamodel import models, register_default
 from numba.extending import intrinsic
 
 BYTES = 32
+AHEAD = 1 << 14  # bytes that `fetch_ahead` looks ahead: long enough for memory to answer, short enough to stay in L2
 FLAGS = ("contract", "reassoc", "nsz")  # those of FASTMATH: the compiler fuses products and sums
+
+_BYTE = ir.IntType(8).as_pointer()
 
 
 class Strip(types.Type):
@@ -56,6 +59,13 @@ def _lanes(a):
     return BYTES // a.itemsize
 
 
+@_operation(_lanes)
+def strip_lanes(typing_context, a):
+    """Entries of a strip, BYTES / itemsize: known when compiling, so that loops in such steps need no division."""
+    lanes = BYTES * 8 // a.dtype.bitwidth
+    return types.intp(a), lambda context, builder, signature, arguments: context.get_constant(types.intp, lanes)
+
+
 @_operation(lambda a, i, j: a[i, j : j + _lanes(a)].copy())
 def load(typing_context, a, i, j):
     """Strip a[i, j : j + lanes] of a matrix."""
@@ -83,6 +93,23 @@ def store(typing_context, a, i, j, strip):
         return context.get_dummy_value()
 
     return types.void(a, types.intp, types.intp, strip), code
+
+
+@_operation(lambda a, i, j: None)
+def fetch_ahead(typing_context, a, i, j):
+    """Ask for what lies AHEAD bytes behind a[i, j]: a hint to the memory, harmless beyond the end of the matrix."""
+
+    def code(context, builder, signature, arguments):
+        array, *indices = arguments
+        pointer = builder.bitcast(_pointer(context, builder, signature.args[0], array, indices, 1), _BYTE)
+        number = ir.IntType(32)
+        prefetch = ir.FunctionType(ir.VoidType(), [_BYTE, number, number, number])
+        prefetch = cgutils.get_or_insert_function(builder.module, prefetch, "llvm.prefetch.p0")
+        reading, second_level, data = number(0), number(2), number(1)
+        builder.call(prefetch, [builder.gep(pointer, [ir.IntType(64)(AHEAD)]), reading, second_level, data])
+        return context.get_dummy_value()
+
+    return types.void(a, types.intp, types.intp), code
 
 
 @_operation(lambda a, i: np.tile(a[i : i + 4], _lanes(a) // 4))

@@ -13,7 +13,7 @@ import numpy as np
 from numba import prange
 
 from fastmom.kernels._compile import block, driver
-from fastmom.kernels._simd import BYTES, add, load, multiply, splat, store, subtract
+from fastmom.kernels._simd import add, load, multiply, splat, store, strip_lanes, subtract
 from fastmom.kernels._tiles import accumulate, part
 
 MANY_ELEMENTS = 1 << 13  # of X in a tile for many vectors
@@ -41,7 +41,7 @@ def contraction_widths(d: int, r: int) -> tuple[int, int]:
 def _weighted_hermite(T, w, steps, spare, sums):
     """T (h, r) = w g_k(T), k = len(steps); adds the sums of w g_(k-1) to sums (r,). Needs a strip of work space."""
     h, r = T.shape
-    lanes = BYTES // T.itemsize
+    lanes = strip_lanes(T)
     zero = splat(T.dtype.type(0))
     whole = r // lanes * lanes
     for a in range(0, whole, lanes):

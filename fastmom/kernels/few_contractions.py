@@ -1,18 +1,18 @@
 """Contractions of the Hermite moments with one vector or a few, T_l(I, u, .., u), in one pass over the rows.
 
 The formula, the arguments and the sums are those of `fastmom.kernels.contractions`; for few vectors the two matrix
-products would wait for memory, so the loops here visit each row when it arrives. Rows of up to eight strips
-(`fastmom.kernels._simd`) are done with at once, four at a time; longer ones are read in order, as memory likes it, and
-visited again in cache, block by block.
+products would wait for memory, so the loops here visit each row when it arrives, in groups of four, and ask ahead for
+the rows to come: between the rows of a group and the next, memory would idle while they are added up. Rows of up to
+four strips (`fastmom.kernels._simd`) never leave the registers, longer ones are read again from the first cache.
 """
 
 from numba import prange
 
 from fastmom.kernels._compile import block, driver
 from fastmom.kernels._simd import (
-    BYTES,
     add,
     entry,
+    fetch_ahead,
     load,
     load_four,
     multiply,
@@ -20,40 +20,17 @@ from fastmom.kernels._simd import (
     row_sums,
     splat,
     store,
+    strip_lanes,
     subtract,
 )
 
-CACHE_BYTES = 1 << 19  # of X in a tile of long rows: visited twice, it has to stay in a core's L2
-TILES = 4  # of a block of long rows: the sums of a block cost a visit of their own
-MOST_ROWS = 1 << 14  # of a block of short rows, visited once: as few restarts of the stream as float32 sums allow
+BLOCK_BYTES = 1 << 22  # of X in a block, whose sums cost a visit of their own
+MOST_ROWS = 1 << 14  # of a block, because of float32 sums
 
 
 def few_rows(d: int, itemsize: int) -> int:
     """Rows of a block: a power of two."""
-    if itemsize * d <= 8 * BYTES:
-        return MOST_ROWS
-    return TILES << (max(64, CACHE_BYTES // (itemsize * d)).bit_length() - 1)
-
-
-@block
-def _project(X, v, t):
-    """Products t = X v, row by row: memory runs ahead best where rows are read in order."""
-    n, d = X.shape
-    lanes = BYTES // X.itemsize
-    four, full = d // (4 * lanes) * (4 * lanes), d // lanes * lanes
-    zero = splat(X.dtype.type(0))
-    for i in range(n):
-        a = b = c = e = zero
-        for j in range(0, four, 4 * lanes):
-            a = multiply_add(load(X, i, j), load(v, 0, j), a)
-            b = multiply_add(load(X, i, j + lanes), load(v, 0, j + lanes), b)
-            c = multiply_add(load(X, i, j + 2 * lanes), load(v, 0, j + 2 * lanes), c)
-            e = multiply_add(load(X, i, j + 3 * lanes), load(v, 0, j + 3 * lanes), e)
-        for j in range(four, full, lanes):
-            a = multiply_add(load(X, i, j), load(v, 0, j), a)
-        if full < d:
-            b = multiply_add(load(X, i, d - lanes), load(v, 0, full), b)
-        store(t, 0, i, row_sums(add(add(a, b), add(c, e)), zero, zero, zero))
+    return 1 << (min(MOST_ROWS, max(64, BLOCK_BYTES // (itemsize * d))).bit_length() - 1)
 
 
 @block
@@ -71,31 +48,6 @@ def _weigh_four(t, w, steps):
         above = multiply(multiply(splat(steps[k, 0]), t), value)
         lower, value = value, subtract(above, multiply(splat(steps[k, 1]), lower))
     return value, lower
-
-
-@block
-def _add_rows(X, g, total):
-    """Add X^T g to total (1, d + lanes), eight rows at a time: they are in cache by now.
-
-    The last strip of a row, at d - lanes, has a place of its own behind the whole strips.
-    """
-    n, d = X.shape
-    lanes = BYTES // X.itemsize
-    full = d // lanes * lanes
-    eight = n // 8 * 8
-    for i in range(0, eight, 8):
-        g0, g1, g2, g3 = splat(g[i]), splat(g[i + 1]), splat(g[i + 2]), splat(g[i + 3])
-        g4, g5, g6, g7 = splat(g[i + 4]), splat(g[i + 5]), splat(g[i + 6]), splat(g[i + 7])
-        for j in range(0, full, lanes):
-            a = _add_four(X, i, j, g0, g1, g2, g3, load(total, 0, j))
-            store(total, 0, j, _add_four(X, i + 4, j, g4, g5, g6, g7, a))
-        if full < d:
-            a = _add_four(X, i, d - lanes, g0, g1, g2, g3, load(total, 0, full))
-            store(total, 0, full, _add_four(X, i + 4, d - lanes, g4, g5, g6, g7, a))
-    for i in range(eight, n):
-        for place in range(0, d, lanes):
-            x = load(X, i, min(place, d - lanes))
-            store(total, 0, place, multiply_add(x, splat(g[i]), load(total, 0, place)))
 
 
 @block
@@ -133,33 +85,9 @@ def _weigh(t, w, steps, lower, value):
 
 
 @block
-def _wide_block(X, w, v, steps, scratch, total):
-    """`_few_block` for rows of more than eight strips: tile by tile two visits, the second to rows in cache."""
-    n, d = X.shape
-    lanes = BYTES // X.itemsize
-    size = d // lanes * lanes + lanes
-    tile = min(n, max(64, CACHE_BYTES // (d * X.itemsize)))
-    strips, sums = scratch[:size].reshape(1, size), scratch[size : 2 * size].reshape(1, size)
-    t = scratch[2 * size : 2 * size + tile + lanes].reshape(1, tile + lanes)
-    work = scratch[2 * size + tile + lanes :]
-    _spread(v, strips[0])
-    for j in range(size):
-        sums[0, j] = X.dtype.type(0)
-    sum_lower = 0.0
-    for first in range(0, n, tile):
-        last = min(n, first + tile)
-        h = last - first
-        _project(X[first:last], strips, t)
-        sum_lower += _weigh(t[0, :h], w[first:last], steps, work[:h], work[h : 2 * h])
-        _add_rows(X[first:last], t[0], sums)
-    _gather(sums[0], total)
-    return sum_lower
-
-
-@block
 def _spread(v, strips):
     """Lay v (d,) out in flat strips that begin at 0, lanes, .. and at last at d - lanes; entries only once."""
-    d, lanes = len(v), BYTES // v.itemsize
+    d, lanes = len(v), strip_lanes(v)
     full = d // lanes * lanes
     for j in range(full):
         strips[j] = v[j]
@@ -172,7 +100,7 @@ def _spread(v, strips):
 @block
 def _gather(strips, total):
     """Total (d,) from strips laid out as by `_spread`."""
-    d, lanes = len(total), BYTES // total.itemsize
+    d, lanes = len(total), strip_lanes(total)
     full = d // lanes * lanes
     for j in range(full):
         total[j] = strips[j]
@@ -181,30 +109,45 @@ def _gather(strips, total):
 
 
 @block
-def _medium_block(X, w, v, steps, scratch, total):
-    """`_few_block` for rows of five to eight strips: four rows at a time, which share loads of v and of the sums."""
+def _wide_block(X, w, v, steps, scratch, total):
+    """`_few_block` for rows of more than four strips: four rows are read in order and added up while in cache.
+
+    The last strip of a row, at d - lanes, has a place of its own behind the whole strips of v and of the sums. One
+    loop over the four rows and no function for one: passing it arrays would count references at every row.
+    """
     n, d = X.shape
-    lanes = BYTES // X.itemsize
-    full = d // lanes * lanes
+    lanes = strip_lanes(X)
+    four, full = d // (4 * lanes) * (4 * lanes), d // lanes * lanes
     size = full + lanes
     strips, sums = scratch[:size].reshape(1, size), scratch[size : 2 * size].reshape(1, size)
+    t = scratch[2 * size : 2 * size + 4 * lanes].reshape(4, lanes)
     _spread(v, strips[0])
     for j in range(size):
         sums[0, j] = X.dtype.type(0)
     zero = splat(X.dtype.type(0))
     p_lower = zero
-    for i in range(0, n - 3, 4):
-        a = b = c = e = zero
-        for place in range(0, d, lanes):
-            u, j = load(strips, 0, place), min(place, d - lanes)
-            a, b = multiply_add(load(X, i, j), u, a), multiply_add(load(X, i + 1, j), u, b)
-            c, e = multiply_add(load(X, i + 2, j), u, c), multiply_add(load(X, i + 3, j), u, e)
-        value, lower = _weigh_four(row_sums(a, b, c, e), load_four(w, i), steps)
+    for first in range(0, n - 3, 4):
+        for i in range(first, first + 4):
+            a = b = c = e = zero
+            for j in range(0, four, 4 * lanes):
+                fetch_ahead(X, i, j)
+                fetch_ahead(X, i, j + 2 * lanes)
+                a = multiply_add(load(X, i, j), load(strips, 0, j), a)
+                b = multiply_add(load(X, i, j + lanes), load(strips, 0, j + lanes), b)
+                c = multiply_add(load(X, i, j + 2 * lanes), load(strips, 0, j + 2 * lanes), c)
+                e = multiply_add(load(X, i, j + 3 * lanes), load(strips, 0, j + 3 * lanes), e)
+            for j in range(four, full, lanes):
+                fetch_ahead(X, i, j)
+                a = multiply_add(load(X, i, j), load(strips, 0, j), a)
+            b = multiply_add(load(X, i, d - lanes), load(strips, 0, full), b)
+            store(t, i - first, 0, add(add(a, b), add(c, e)))
+        products = row_sums(load(t, 0, 0), load(t, 1, 0), load(t, 2, 0), load(t, 3, 0))
+        value, lower = _weigh_four(products, load_four(w, first), steps)
         p_lower = add(p_lower, lower)
         g0, g1, g2, g3 = entry(value, 0), entry(value, 1), entry(value, 2), entry(value, 3)
-        for place in range(0, d, lanes):
-            p = _add_four(X, i, min(place, d - lanes), g0, g1, g2, g3, load(sums, 0, place))
-            store(sums, 0, place, p)
+        for j in range(0, full, lanes):
+            store(sums, 0, j, _add_four(X, first, j, g0, g1, g2, g3, load(sums, 0, j)))
+        store(sums, 0, full, _add_four(X, first, d - lanes, g0, g1, g2, g3, load(sums, 0, full)))
     _gather(sums[0], total)
     store(strips, 0, 0, p_lower)
     return strips[0, :4].sum() + _last_rows(X, w, v, steps, scratch, total)
@@ -214,7 +157,7 @@ def _medium_block(X, w, v, steps, scratch, total):
 def _narrow_block(X, w, v, steps, scratch, total):
     """`_few_block` for rows of one to four strips: everything stays in registers, and rows are visited once."""
     n, d = X.shape
-    lanes = BYTES // X.itemsize
+    lanes = strip_lanes(X)
     count = -(-d // lanes)
     j1, j2, j3 = min(lanes, d - lanes), min(2 * lanes, d - lanes), d - lanes
     strips = scratch[: 4 * lanes].reshape(4, lanes)
@@ -222,6 +165,10 @@ def _narrow_block(X, w, v, steps, scratch, total):
     v0, v1, v2, v3 = load(strips, 0, 0), load(strips, 1, 0), load(strips, 2, 0), load(strips, 3, 0)
     p0 = p1 = p2 = p3 = p_lower = splat(X.dtype.type(0))
     for i in range(0, n - 3, 4):
+        for k in range(4):
+            fetch_ahead(X, i + k, 0)
+            if count > 2:
+                fetch_ahead(X, i + k, j2)
         a, b = multiply(load(X, i, 0), v0), multiply(load(X, i + 1, 0), v0)
         c, e = multiply(load(X, i + 2, 0), v0), multiply(load(X, i + 3, 0), v0)
         if count > 1:
@@ -278,12 +225,10 @@ def _last_rows(X, w, v, steps, scratch, total):
 @block
 def _few_block(X, w, v, steps, scratch, total):
     """Total (d,) = sum of w g_k(x.v) x over the rows, k = len(steps); returns the sum of w g_(k-1)."""
-    d, lanes = X.shape[1], BYTES // X.itemsize
-    if d > 8 * lanes:
+    (n, d), lanes = X.shape, strip_lanes(X)
+    if n >= 4 and d > 4 * lanes:
         return _wide_block(X, w, v, steps, scratch, total)
-    if d > 4 * lanes:
-        return _medium_block(X, w, v, steps, scratch, total)
-    if d >= lanes:
+    if n >= 4 and d >= lanes:
         return _narrow_block(X, w, v, steps, scratch, total)
     for j in range(d):
         total[j] = X.dtype.type(0)

@@ -52,8 +52,15 @@ def test_threads_do_not_change_a_bit(d, monkeypatch):
     assert fm.contract(X, w, u, 4).tobytes() == threaded.tobytes()
 
 
-def test_long_rows_in_tiles():
-    """Blocks of several tiles, the last one shorter."""
+@pytest.mark.parametrize("n", [1, 2, 3, 5])
+def test_fewer_rows_than_a_group(n):
+    rng = np.random.default_rng(n)
+    X, w, u = rng.standard_normal((n, 100)), rng.standard_normal(n), rng.standard_normal(100)
+    np.testing.assert_allclose(fm.contract(X, w, u, 1), w @ X / n, atol=1e-13)
+
+
+def test_long_rows_in_blocks():
+    """Several blocks, the last one shorter."""
     rng = np.random.default_rng(0)
     d = 1001
     n = few_rows(d, 8) + 131

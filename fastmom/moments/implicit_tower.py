@@ -132,7 +132,8 @@ def sample_products(X: Array, y: Array, rng: np.random.Generator, draws: int = 4
     """A_{r+1} estimated from samples (n, d), (n,) of standard Gaussian inputs.
 
     Order two and four are exact means over the rows. Beyond, ``He_l(x) = E_h (x + i h)^(l)`` for h ~ N(0, I) keeps the
-    product form: with z = x + i h and p = Phi_r z^(r), A_{r+1} is the mean of ``y Re[(p (x) z) (p (x) z)^T]``, at 2^l / 2 times the variance in order l for one draw of h a row.
+    product form: with z = x + i h and p = Phi_r z^(r), A_{r+1} is the mean of ``y Re[(p (x) z) (p (x) z)^T]``, at
+    2^l / 2 times the variance in order l for one draw of h a row.
     """
     linear_removed = hermite_residual(X, y, degree=1)[0]
     enough = len(X) >= math.comb(X.shape[1] + 2, 2)

@@ -95,7 +95,7 @@ class KinkSearch:
         self._keep(self._on_all(B, signs, v))
 
     def _on_all(self, B: Array, signs: Array, v: Array) -> KinkFit:
-        return descend(self.rows, evaluate(self.rows, EVEN, B, signs, v))
+        return descend(self.rows, evaluate(self.rows, EVEN, B, signs, v), settled=1.0)
 
     def _keep(self, fit: KinkFit) -> None:
         self._losses.append(fit.point.loss)

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from fastmom.kernels.kinks import MOST_KINKS
+from fastmom.learners.narrow_published import recover_implicit, recover_one_stage, recover_paper
 from fastmom.learners.narrow_refined import recover_refined
 from fastmom.learners.problem import fit_result, read_problem, refusal
 from fastmom.learners.task import Task
@@ -19,8 +20,12 @@ from fastmom.result import FitResult
 from fastmom.runtime.threads import single_blas_thread
 from fastmom.runtime.validation import as_choice, as_count, as_rng
 
+MANY = 100  # positive neurons of the implicit variant, at most
 VARIANTS: dict[str, Callable[[Task, int, bool], Outcome]] = {
     "refined": recover_refined,
+    "paper": recover_paper,
+    "one_stage": recover_one_stage,
+    "implicit": recover_implicit,
 }
 
 
@@ -30,7 +35,7 @@ def learn_narrow(
     n_hidden: int | None = None,
     *,
     max_hidden: int = 5,
-    variant: Literal["refined", "paper"] = "refined",
+    variant: Literal["refined", "paper", "one_stage", "implicit"] = "refined",
     polish: bool = True,
     rng: int | np.random.Generator | None = None,
 ) -> FitResult:
@@ -52,8 +57,11 @@ def learn_narrow(
         Number of neurons, at most 10; found from the labels, up to `max_hidden`, if None.
     max_hidden : int
         Neurons tried at most where their number is not given.
-    variant : {"refined", "paper"}
-        "refined": as above.
+    variant : {"refined", "paper", "one_stage", "implicit"}
+        "refined": as above. "paper" [1]_: neurons discovered one after another in the span of randomly contracted
+        moments, by nets of directions of bounded size; "one_stage" [2]_: all from one such net; for up to about three
+        neurons. "implicit" [3]_: up to a hundred neurons of positive output weight from a tower of implicit moments,
+        for one output and a given `n_hidden`.
     polish : bool
         Finish by least squares on all rows; without, the result is what the moments say, and never a success.
     rng : int, Generator or None
@@ -77,6 +85,10 @@ def learn_narrow(
     ----------
     .. [1] S. Chen, Z. Dou, S. Goel, A. Klivans, R. Meka, "Learning narrow one-hidden-layer ReLU networks", 2023,
        arXiv 2304.10524. The refined variant (canonical form, pattern Gauss-Newton, splits, clumps) is our own.
+    .. [2] S. Chen, S. Narayanan, "A faster and simpler algorithm for learning shallow networks", 2023,
+       arXiv 2307.12496.
+    .. [3] I. Diakonikolas, D. Kane, "Implicit high-order moment tensor estimation and learning latent variable models",
+       2024, arXiv 2411.15669.
 
     Examples
     --------
@@ -99,16 +111,18 @@ def learn_narrow(
     started = time.perf_counter()
     with single_blas_thread():
         task = Task(rows, kind, label_scale(rows), generator, {})
-        refused = refusal(rows, kind, task.scale) or _not_applicable(task)
+        refused = refusal(rows, kind, task.scale) or _not_applicable(
+            task, MANY if variant == "implicit" else MOST_KINKS
+        )
         outcome = failure(*refused) if refused else VARIANTS[variant](task, most, bool(polish))
     outcome.timings["total"] = time.perf_counter() - started
     return fit_result(replace(outcome, variant=variant), "narrow", variant, seed)
 
 
-def _not_applicable(task: Task) -> tuple[str, str] | None:
+def _not_applicable(task: Task, most: int) -> tuple[str, str] | None:
     k, (n, d) = task.kind.n_hidden, (task.rows.n_rows, task.rows.n_inputs)
-    if k is not None and k > MOST_KINKS:
-        return "not_applicable", f"{k} neurons are not narrow, at most {MOST_KINKS} are: see fm.learn_rectified"
+    if k is not None and k > most:
+        return "not_applicable", f"{k} neurons are not narrow, at most {most} are: see fm.learn_rectified"
     if n < ((k or 1) + 1) * d + 6:
         return "too_few_rows", f"{n} rows for {((k or 1) + 1) * d} unknowns of {k or 1} neurons and a linear part"
     return None

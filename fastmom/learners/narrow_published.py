@@ -14,6 +14,7 @@ from fastmom.learners.narrow_verdict import NarrowData, information, judge_kinks
 from fastmom.learners.task import Task, judge
 from fastmom.moments.implicit_tower import implicit_tower, sample_products, tower_neurons
 from fastmom.patterns import kink_fit, noisy
+from fastmom.patterns.kink_descent import KinkRows
 from fastmom.patterns.kink_fit import KinkSearch
 from fastmom.patterns.kinks import KinkNetwork, active_sides
 from fastmom.patterns.model import Model
@@ -48,17 +49,17 @@ def recover_one_stage(task: Task, max_hidden: int, polish: bool) -> Outcome:
 
 def recover_implicit(task: Task, max_hidden: int, polish: bool) -> Outcome:
     """Many positive neurons from the implicit moment tower: Diakonikolas and Kane 2024."""
-    k, d = task.kind.n_hidden, task.rows.n_inputs
+    k = task.kind.n_hidden
     if k is None or task.rows.n_outputs > 1:
         wanted = "n_hidden" if k is None else "one output"
         return failure("not_applicable", f"variant='implicit' needs {wanted}: see fm.learn_rectified for others")
     data, started = read_data(task), time.perf_counter()
-    X, y = data.rows.X, data.rows.y
+    X, y, d = data.rows.X @ data.rows.root, data.rows.y, data.rows.root.shape[1]
     try:
         tower = implicit_tower(sample_products(X, y, task.rng.spawn(1)[0]), d, k, 1 if k <= d else 2)
     except ValueError as error:
         return failure("not_applicable", f"no tower of moments: {error}", task.timings)
-    kinks = regress(X, y, tower_neurons(tower))
+    kinks = _of_inputs(regress(X, y, tower_neurons(tower)), data)
     task.timed("moments", started)
     found = {"spectra": tower.spectra, "positive": int((kinks.signs > 0).sum())}
     if polish:
@@ -98,19 +99,20 @@ def _recover(task: Task, max_hidden: int, polish: bool, published: Published) ->
 def _find(task: Task, data: NarrowData, k: int, polish: bool, published: Published) -> _Found:
     """A published run; with polish, repeated until an exact fit, or until two runs agree."""
     rows, generator = data.rows, task.rng.spawn(1)[0]
-    best = published(rows.X, rows.y, k, generator)
-    if not polish:
-        return _Found(best, None)
+    whitened = rows.X @ rows.root
     search = KinkSearch(rows, k, generator)
-    fit: PaperFit = best
-    for run in range(_RUNS):
-        if run:
-            fit = published(rows.X, rows.y, k, generator)
-        if fit.loss < best.loss:
+    best: PaperFit | None = None
+    for _ in range(_RUNS):
+        fit = published(whitened, rows.y, k, generator)
+        fit = replace(fit, kinks=_of_inputs(fit.kinks, data))
+        if best is None or fit.loss < best.loss:
             best = fit
-        search.refine(*_padded(fit.kinks, k, generator))
+        if not polish:
+            return _Found(best, None)
+        search.refine(*_padded(fit.kinks, k, rows, generator))
         if search.exact or search.agreed:
             break
+    assert best is not None
     return _Found(best, search)
 
 
@@ -136,10 +138,15 @@ def _number(task: Task, data: NarrowData, max_hidden: int, polish: bool, publish
     return best
 
 
-def _padded(kinks: KinkNetwork, k: int, rng: np.random.Generator) -> tuple[Array, Array, Array]:
+def _of_inputs(kinks: KinkNetwork, data: NarrowData) -> KinkNetwork:
+    """Kinks of the inputs as given, from those of inputs whose second moment is the identity."""
+    return replace(kinks, B=kinks.B @ data.rows.root.T, linear=kinks.linear @ data.rows.root.T)
+
+
+def _padded(kinks: KinkNetwork, k: int, rows: KinkRows, rng: np.random.Generator) -> tuple[Array, Array, Array]:
     """B, signs and v of k kinks: those found, and random ones of no effect so far."""
     spare = k - kinks.n_kinks
-    extra = rng.standard_normal((spare, len(kinks.linear)))
+    extra = rng.standard_normal((spare, rows.root.shape[1])) @ rows.root.T
     return np.vstack([kinks.B, extra]), np.append(kinks.signs, np.zeros(spare)), kinks.linear
 
 

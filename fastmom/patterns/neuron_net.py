@@ -23,7 +23,8 @@ MAX_DIRECTIONS = 600
 _LOCAL_CHOICES = 20_000
 _MAX_LOCAL = 60
 _CHUNK = 50_000
-_RIDGE = 1e-9  # of a direction's mean square: choices with two equal directions stay solvable
+_RIDGE = 1e-10  # of the largest mean square: choices with two equal directions stay solvable
+_TINY = 1e-300
 _PROBES = 1000
 
 
@@ -96,7 +97,7 @@ def _best(Z: Array, e: Array, net: Array, choices: Indices, given: Array | None)
     if given is not None:
         values = np.hstack([given, values])
     gram, target = values.T @ values, values.T @ e
-    gram[np.diag_indices_from(gram)] *= 1 + _RIDGE
+    gram[np.diag_indices_from(gram)] += _RIDGE * max(float(np.diag(gram).max()), _TINY)
     best, most = choices[0], -math.inf
     for first in range(0, len(choices), _CHUNK):
         part = choices[first : first + _CHUNK]
@@ -114,9 +115,7 @@ def regress(X: Array, y: Array, U: Array) -> KinkNetwork:
     """Least squares of the labels on the inputs and |u_i.x| for directions U (k, d)."""
     d = X.shape[1]
     values = np.hstack([X, np.abs(X @ U.T)])
-    gram = values.T @ values
-    gram[np.diag_indices_from(gram)] *= 1 + _RIDGE
-    found = np.linalg.solve(gram, values.T @ y)
+    found = np.linalg.lstsq(values.T @ values, values.T @ y, rcond=_RIDGE)[0]
     a = found[d:]
     live = a != 0
     return KinkNetwork(found[:d], np.abs(a[live, None]) * U[live], np.sign(a[live]))

@@ -108,18 +108,25 @@ def _judge_noisy(task: Task, data: NarrowData, fit: KinkFit, tied: KinkFit, agre
 
 def _model(task: Task, data: NarrowData, fit: KinkFit, *, linear: bool) -> Model:
     """Rectifiers of unit weights, from tied kinks, or from free ones with what the sides leave of the linear part."""
-    point, size = fit.point, float(data.contraction[0])
-    if not linear:
-        W, outer = point.B, point.signs[:, None] / size
-    else:
-        e = active_sides(KinkNetwork(point.v, point.B, point.signs))
-        rest = point.v - (e * point.signs) @ point.B
-        W = np.vstack([2 * e[:, None] * point.B, rest])
-        outer = np.append(point.signs, 1.0)[:, None] / size
+    point = fit.point
+    if linear:
+        return kink_model(task, data, point.B, point.signs, point.v)
+    return _scaled(task, data, point.B, point.signs, len(point.B))
+
+
+def kink_model(task: Task, data: NarrowData, B: Array, signs: Array, v: Array) -> Model:
+    """Rectifiers with the kinks b_j, and the linear part that no choice of their sides explains."""
+    e = active_sides(KinkNetwork(v, B, signs))
+    W = np.vstack([2 * e[:, None] * B, v - (e * signs) @ B])
+    return _scaled(task, data, W, np.append(signs, 1.0), len(B))
+
+
+def _scaled(task: Task, data: NarrowData, W: Array, a: Array, n_neurons: int) -> Model:
     length = np.linalg.norm(W, axis=1, keepdims=True)
     length[length == 0] = 1.0
-    outer = np.vstack([outer * length, np.zeros((1, 1))])
-    return Model(W / length, outer, len(point.B), task.kind)
+    outer = np.zeros((len(W) + 1, task.rows.n_outputs))
+    outer[:-1, 0] = a * length[:, 0] / data.contraction[0]
+    return Model(W / length, outer, n_neurons, task.kind)
 
 
 def information(loss: float, unknowns: int, n: int) -> float:

@@ -44,7 +44,9 @@ class KinkSearch:
 
     def __init__(self, rows: KinkRows, k: int, rng: np.random.Generator) -> None:
         self.rows, self.k, self._rng = rows, k, rng
-        self._part = rows.part(ROWS_PER_UNKNOWN * (k + 1) * rows.X.shape[1])
+        few = ROWS_PER_UNKNOWN * (k + 1) * rows.X.shape[1]
+        parts = [rows.part(few << shift) for shift in (0, 2, 4)]
+        self._parts = [part for part in parts if part is not rows] + [rows]
         self.fit: KinkFit | None = None
         self._losses: list[float] = []
 
@@ -74,20 +76,24 @@ class KinkSearch:
 
     def random(self, most: int) -> None:
         """Random starts, until one is exact, or two agree after some; `most` at most."""
-        for number in range(most):
-            if self.exact or (number >= FEWEST and self.agreed):
+        for _ in range(most):
+            if self.exact or (self.starts >= FEWEST and self.agreed):
                 return
             self.propose(self._rng.standard_normal((self.k, self.rows.root.shape[1])) @ self.rows.root.T)
 
     def propose(self, B: Array, signs: Array | None = None, v: Array | None = None) -> None:
         """Descend from kinks b_j, of no effect yet unless signs and linear part are given; part of the rows first."""
         progress.report("fitting kinks")
-        if signs is None or v is None:
-            fit = descend(self._part, start(self._part, B), settled=1.0)
-        else:
-            fit = descend(self._part, evaluate(self._part, EVEN, B, signs, v), settled=1.0)
-        if self._part is not self.rows:
-            fit = self._on_all(fit.point.B, fit.point.signs, fit.point.v)
+        fit = None
+        for part in self._parts:
+            if fit is not None:
+                point = evaluate(part, EVEN, fit.point.B, fit.point.signs, fit.point.v)
+            elif signs is None or v is None:
+                point = start(part, B)
+            else:
+                point = evaluate(part, EVEN, B, signs, v)
+            fit = descend(part, point, settled=1.0)
+        assert fit is not None
         self._keep(fit)
 
     def refine(self, B: Array, signs: Array, v: Array) -> None:

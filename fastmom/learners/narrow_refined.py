@@ -18,6 +18,7 @@ from fastmom.patterns.verdict import Outcome, failure
 
 FIRST_STARTS = 2  # random, before the moments are asked
 MOMENT_ROUNDS = 2  # of which the second looks at the residual of what was found
+SPLIT_ROUNDS = 4
 MOMENT_ROWS = 20_000  # at most
 LITTLE = 1e-3  # of a direction beyond the others that is none
 TRIAL_STARTS = 6  # of a number of kinks that is on trial
@@ -106,14 +107,14 @@ def orthonormal(vectors: np.ndarray, most: int) -> np.ndarray:
     return np.array(kept)
 
 
-def _split_rounds(data: NarrowData, search: KinkSearch, rounds: int = 2) -> None:
-    """Two kinks merged and another split, while that lowers the loss."""
-    for _ in range(rounds):
+def _split_rounds(data: NarrowData, search: KinkSearch) -> None:
+    """Two kinks merged and one split, along more directions each time, while that lowers the loss."""
+    for count in range(2, 2 + SPLIT_ROUNDS):
         before = search.best.point.loss
         fewer = KinkSearch(data.rows, search.k - 1, np.random.default_rng(0))
         fewer.refine(*kink_fit.merged(search.best.point, data.rows))
-        search.split(fewer.best.point)
-        if search.exact or search.best.point.loss > before * (1 - 1 / len(data.rows.X)):
+        search.split(fewer.best.point, count)
+        if search.exact or (search.agreed and search.best.point.loss > before * (1 - 1 / len(data.rows.X))):
             return
 
 

@@ -21,7 +21,9 @@ MOMENT_ROUNDS = 2  # of which the second looks at the residual of what was found
 SPLIT_ROUNDS = 4
 MOMENT_ROWS = 20_000  # at most
 LITTLE = 1e-3  # of a direction beyond the others that is none
-TRIAL_STARTS = 6  # of a number of kinks that is on trial
+TRIAL_STARTS = 8  # of a number of kinks that is on trial
+RISES = 2  # of the information in a row, after which more kinks are not tried
+MORE_ROWS = 6  # than unknowns, at least
 
 
 def recover_refined(task: Task, max_hidden: int, polish: bool) -> Outcome:
@@ -38,6 +40,9 @@ def recover_refined(task: Task, max_hidden: int, polish: bool) -> Outcome:
     task.timed("search", started)
     outcome = judge_kinks(task, data, fit, search.agreed, search.starts)
     outcome.diagnostics["starts"] = search.starts
+    if k is None and outcome.status in ("recovered", "least_squares") and len(fit.point.B) > max_hidden:
+        why = f"max_hidden={max_hidden} neurons explain the labels better than fewer: more are needed, or another kind"
+        outcome = replace(outcome, status="misfit", success=False, message=why, certificate=None)
     if not outcome.success and odd_moment(data.rows, fit) > ODD:
         why = "the labels have a third moment, which no network without hidden biases has: fm.learn(.., bias=True)"
         outcome = replace(outcome, message=f"{outcome.message}; {why}")
@@ -73,7 +78,9 @@ def _by_moments(data: NarrowData, search: KinkSearch, rng: np.random.Generator) 
             search.propose(start.B, start.signs, start.v)
 
 
-def moment_starts(data: NarrowData, k: int, rng: np.random.Generator, fit: KinkFit | None = None) -> list[FewDimensional]:
+def moment_starts(
+    data: NarrowData, k: int, rng: np.random.Generator, fit: KinkFit | None = None
+) -> list[FewDimensional]:
     """Kinks (in all dimensions) that a search in the subspace of the moments finds, best first.
 
     The subspace: the linear part, what the residual of the linear fit shows, and, of a fit so far, its kinks and what
@@ -119,31 +126,42 @@ def _split_rounds(data: NarrowData, search: KinkSearch) -> None:
 
 
 def _number(data: NarrowData, max_hidden: int, task: Task) -> KinkSearch:
-    """The number of kinks of least information; at once the first that leaves nothing."""
+    """The number of kinks of least information, one more than allowed on trial; at once the first without residual."""
     n, d = data.rows.X.shape
-    best: KinkSearch | None = None
-    least = np.inf
-    rises = 0
-    for k in range(1, max_hidden + 1):
-        if n < (k + 1) * d + 6:
+    searches: list[KinkSearch] = []
+    values: list[float] = []
+    for k in range(1, max_hidden + 2):
+        if n < (k + 1) * d + MORE_ROWS:
             break
-        search = KinkSearch(data.rows, k, task.rng.spawn(1)[0])
-        search.random(TRIAL_STARTS)
-        if best is not None and not search.exact:
-            search.split(best.best.point if best.k == k - 1 else previous.best.point, 1)
+        search = _trial(data, k, searches[-1] if searches else None, task)
         if search.exact:
             return search
-        tied = kink_fit.rectified(data.rows, search.best.point)
-        assert tied is not None
-        value = min(information(tied.point.loss, k * d, n), information(search.best.point.loss, (k + 1) * d, n))
-        rises = rises + 1 if value > least else 0
-        if value < least:
-            best, least = search, value
-        previous = search
-        if rises == 2:
+        searches.append(search)
+        values.append(_information(data, search))
+        if k - 1 - int(np.argmin(values)) == RISES:
             break
-    assert best is not None
+    best = searches[int(np.argmin(values))]
     if best.k > 1 and not best.agreed:
         _split_rounds(data, best)
         best.random(kink_fit.STARTS - best.starts)
     return best
+
+
+def _trial(data: NarrowData, k: int, fewer: KinkSearch | None, task: Task) -> KinkSearch:
+    """A few starts of k kinks, the moments' among them, and splits of the fit with one kink less."""
+    search = KinkSearch(data.rows, k, task.rng.spawn(1)[0])
+    search.random(FIRST_STARTS)
+    if not search.exact:
+        _by_moments(data, search, task.rng.spawn(1)[0])
+    if fewer is not None and not search.exact:
+        search.split(fewer.best.point, 1)
+    search.random(TRIAL_STARTS - search.starts)
+    return search
+
+
+def _information(data: NarrowData, search: KinkSearch) -> float:
+    """Of the fit as rectifiers, or with a linear part of its own if that pays."""
+    n, d = data.rows.X.shape
+    point = search.best.point
+    tied = kink_fit.rectified(data.rows, point).point.loss
+    return min(information(tied, search.k * d, n), information(point.loss, (search.k + 1) * d, n))

@@ -37,7 +37,8 @@ def label_subspace(X: Array, root: Array, r: Array, most: int, rng: np.random.Ge
     weights = [r - r.mean(), square - square.mean()]
     shuffled = rng.permutation(len(r))
     moments = weighted_moments(X, root, np.array([*weights, *(w[shuffled] for w in weights)]))
-    strength, directions = [], []
+    strength: list[float] = []
+    directions: list[Array] = []
     for moment, chance in zip(moments[:2], moments[2:], strict=True):
         edge = float(np.abs(np.linalg.eigvalsh(chance)).max()) or 1.0
         values, vectors = np.linalg.eigh(moment)

@@ -53,7 +53,7 @@ def search_kinks(Z: Array, y: Array, k: int, rng: np.random.Generator) -> list[F
 
 
 def _linear(Z: Array, y: Array) -> FewDimensional:
-    v = np.linalg.lstsq(Z, y, rcond=None)[0]
+    v = np.asarray(np.linalg.lstsq(Z, y, rcond=None)[0], dtype=np.float64)
     return FewDimensional(np.empty((0, Z.shape[1])), np.empty(0), v, float(np.sum((y - Z @ v) ** 2)))
 
 
@@ -113,7 +113,7 @@ def _pairs(Z: Array, y: Array, state: FewDimensional, rng: np.random.Generator) 
     U = _directions(state, Z.shape[1], rng)
     pulls = (np.where(z @ U.T > 0, 1.0, -1.0) * r[:, None]).T @ z
     pulls -= np.einsum("ij,ij->i", pulls, U)[:, None] * U
-    out = []
+    out: list[Array] = []
     for i in _strongest(np.linalg.norm(pulls, axis=1), U, 2):
         e = _unit(pulls[i])
         out.extend(np.vstack([state.B, U[i] + width * e, U[i] - width * e]) for width in _WIDTHS)

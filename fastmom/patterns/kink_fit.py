@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import numpy as np
 import numpy.typing as npt
 
-from fastmom.patterns.kink_descent import EVEN, KinkFit, KinkPoint, KinkRows, descend, evaluate, start
+from fastmom.patterns.kink_descent import EVEN, RECTIFIED, KinkFit, KinkPoint, KinkRows, descend, evaluate, start
 from fastmom.runtime import progress
 
 Array = npt.NDArray[np.float64]
@@ -142,7 +142,7 @@ def split_directions(rows: KinkRows, point: KinkPoint, j: int, count: int) -> Ar
     b = point.B[j] @ rows.back.T
     size = float(np.linalg.norm(b))
     Z -= np.outer(Z @ b, b / size**2)
-    values, vectors = np.linalg.eigh(point.signs[j] * ((Z * r[:, None]).T @ Z))
+    _, vectors = np.linalg.eigh(point.signs[j] * ((Z * r[:, None]).T @ Z))
     return np.asarray(0.025 * size * (vectors[:, ::-1][:, :count].T @ rows.root.T))
 
 
@@ -185,15 +185,16 @@ def simplified(rows: KinkRows, fit: KinkFit) -> KinkFit:
     return fit
 
 
-def rectified(rows: KinkRows, point: KinkPoint) -> KinkFit | None:
-    """The best fit by as many rectifiers and no linear part, from kinks; None without kinks.
+def rectified(rows: KinkRows, point: KinkPoint) -> KinkFit:
+    """The best fit by as many rectifiers and no linear part, from kinks.
 
     The active sides e in {-1, 1}^k that leave least of ``v - sum_j e_j s_j b_j`` are tried, then all d k weights
     descend together: fewer unknowns than with a linear part of their own.
     """
-    fits = (descend(rows, evaluate(rows, 0.0, W, point.signs, np.zeros_like(point.v)), slope=0.0, linear=False)
-            for W in _oriented(rows, point))
-    return min(fits, key=lambda fit: fit.point.loss, default=None)
+    none = np.zeros_like(point.v)
+    starts = (evaluate(rows, RECTIFIED, W, point.signs, none) for W in _oriented(rows, point))
+    fits = [descend(rows, one, slope=RECTIFIED, linear=False) for one in starts]
+    return min(fits, key=lambda fit: fit.point.loss)
 
 
 def _oriented(rows: KinkRows, point: KinkPoint) -> Iterable[Array]:

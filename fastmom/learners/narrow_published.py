@@ -25,7 +25,7 @@ Array = npt.NDArray[np.float64]
 Published = Callable[[Array, Array, int, np.random.Generator], PaperFit]
 
 _RUNS = 3  # of a published algorithm, until two of them end in the same optimum
-_FEWER_IS_AS_GOOD = 1.1  # times the held-out loss that fewer neurons may have without the polish
+_WORTH = 2.0  # by which one more neuron must divide the held-out loss without the polish: nets are coarse
 _OUTPUT_ROWS = 20_000  # on which output weights of several outputs are estimated
 
 
@@ -64,7 +64,7 @@ def recover_implicit(task: Task, max_hidden: int, polish: bool) -> Outcome:
     found = {"spectra": tower.spectra, "positive": int((kinks.signs > 0).sum())}
     if polish:
         started = time.perf_counter()
-        W = active_sides(kinks)[:, None] * kinks.B
+        W = active_sides(kinks)[:, None] * kinks.B / data.unit
         outcome = judge(task, noisy.polish(task.rows, task.kind, W, task.rng))
         task.timed("polish", started)
     else:
@@ -84,12 +84,12 @@ def _recover(task: Task, max_hidden: int, polish: bool, published: Published) ->
     if found.search is None:
         how = (
             f"a net of {fit.diagnostics['net']} directions, {fit.diagnostics['net_spacing']:.2g} rad apart, shows them "
-            f"(held-out error {np.sqrt(fit.loss):.2g})"
+            f"(held-out error {np.sqrt(fit.loss):.2g}{'; their number is a guess' if k is None else ''})"
         )
         outcome = _unpolished(task, data, fit.kinks, how)
     else:
         best = found.search.best
-        if found.search.exact and k is None:
+        if found.search.exact:
             best = kink_fit.simplified(data.rows, best)
         outcome = judge_kinks(task, data, best, found.search.agreed, found.search.starts)
     outcome.diagnostics |= fit.diagnostics | {"held_out_error": float(np.sqrt(fit.loss))}
@@ -126,7 +126,7 @@ def _number(task: Task, data: NarrowData, max_hidden: int, polish: bool, publish
             break
         found = _find(task, data, k, polish, published)
         if found.search is None:
-            value = found.fit.loss * _FEWER_IS_AS_GOOD**k
+            value = found.fit.loss * _WORTH**k
         else:
             value = information(found.search.best.point.loss, (k + 1) * d, n)
         if value >= least:
@@ -157,7 +157,7 @@ def _unpolished(task: Task, data: NarrowData, kinks: KinkNetwork, how: str) -> O
     outcome = failure("not_polished", message, task.timings)
     if k == 0:
         return replace(outcome, message="no neurons found: the labels look linear")
-    W = active_sides(kinks)[:, None] * kinks.B
+    W = active_sides(kinks)[:, None] * kinks.B / data.unit
     W /= np.linalg.norm(W, axis=1, keepdims=True)
     X, Y = noisy.subsample(task.rows, _OUTPUT_ROWS, task.rng)
     outer = np.linalg.lstsq(np.hstack([np.maximum(X @ W.T, 0), X]), Y, rcond=None)[0]

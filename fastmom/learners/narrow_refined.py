@@ -35,7 +35,7 @@ def recover_refined(task: Task, max_hidden: int, polish: bool) -> Outcome:
         return _unpolished(task, data, k or max_hidden)
     search = _fit(data, k, task) if k is not None else _number(data, max_hidden, task)
     fit = search.best
-    if kink_fit.exact(data.rows, fit.point) and k is None:
+    if kink_fit.exact(data.rows, fit.point):
         fit = kink_fit.simplified(data.rows, fit)
     task.timed("search", started)
     outcome = judge_kinks(task, data, fit, search.agreed, search.starts)

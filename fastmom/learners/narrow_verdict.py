@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastmom.learners.task import Task, judge, no_more_than_shown, without_twins
+from fastmom.moments.label_subspace import label_subspace
 from fastmom.patterns import exact, kink_fit, noisy
 from fastmom.patterns.certificate import reproduces
 from fastmom.patterns.clumps import unresolved
@@ -182,17 +183,18 @@ def merge_angles(kinks: KinkNetwork, noise_std: float, n: int) -> Array:
     return np.asarray(np.minimum(2 * np.cbrt(shares), np.pi / 2))
 
 
-def odd_moment(rows: KinkRows, fit: KinkFit) -> float:
-    """Largest third Hermite coefficient of the residual along the kinks and the linear part, in standard errors.
+def odd_moment(rows: KinkRows, fit: KinkFit, rng: np.random.Generator) -> float:
+    """Largest third Hermite coefficient of the labels along likely directions, in standard errors.
 
-    Networks without hidden biases have none: f(x) - f(-x) is linear.
+    Networks without hidden biases have none: f(x) - f(-x) is linear. The directions: the kinks of a fit, its linear
+    part, and the subspace that the labels show.
     """
-    r = kink_fit.residuals(rows, fit.point)
+    r = rows.y - rows.X @ (rows.root @ (rows.root.T @ (rows.X.T @ rows.y))) / len(rows.X)
     r = r - r.mean()
-    directions = np.vstack([fit.point.B, fit.point.v[None]]) @ rows.back.T
+    shown = label_subspace(rows.X, rows.root, r, len(fit.point.B) + 1, rng)
+    directions = np.vstack([np.vstack([fit.point.B, fit.point.v]) @ rows.back.T, shown])
     sizes = np.linalg.norm(directions, axis=1)
-    directions = directions[sizes > 0] / sizes[sizes > 0, None]
-    T = (rows.X @ rows.root) @ directions.T
+    T = (rows.X @ rows.root) @ (directions[sizes > 0] / sizes[sizes > 0, None]).T
     terms = r[:, None] * (T**3 - 3 * T)
     errors = np.sqrt(np.sum(terms**2, axis=0)).clip(min=1e-300)
     return float(np.abs(terms.sum(axis=0) / errors).max(initial=0.0))

@@ -56,6 +56,7 @@ def small(monkeypatch):
     for d in narrow.ROWS:
         monkeypatch.setitem(narrow.ROWS, d, 1000)
     monkeypatch.setattr(narrow, "RIVAL_ITERATIONS", 20)
+    monkeypatch.setattr(narrow, "NUMBERS", {"d": 5, "n": 1000})
     auto = importlib.import_module("benchmarks.auto")
     monkeypatch.setattr(auto, "SWEEP", auto.SWEEP[::8])
 

@@ -24,6 +24,7 @@ Array = npt.NDArray[np.float64]
 
 _ORDINARY = 1e6  # sizes of columns, and inverse sizes, that lose nothing
 LABELS_PER_UNKNOWN = 10  # from which noise and neurons whose number is unknown can be told apart
+UNCERTAIN = 6.0  # standard errors between two kinks below which their sizes may be far off
 ODD = 5.0  # standard errors of a third moment that no network without hidden biases has
 _STRUCTURE_ROWS = 4000
 _WEDGE = 0.4246  # E (d |e| - |t|)_+^2 / d^3 for independent standard Gaussian t, e and small d
@@ -160,13 +161,13 @@ def _with_clumps(task: Task, outcome: Outcome) -> Outcome:
     kinks, noise = kinks_of(network), float(outcome.diagnostics["noise_std"])
     if not kinks.n_kinks:
         return outcome
-    found = unresolved(kinks, noise, n, active_sides(kinks))
+    found = unresolved(kinks, noise, n, active_sides(kinks), UNCERTAIN)
     angles = merge_angles(kinks, noise, n)
     outcome.diagnostics |= {"clumps": [vars(clump) for clump in found], "merge_angles": angles}
     message = outcome.message
     for clump in found:
         who = ", ".join(str(i) for i in clump.members)
-        message += f"; neurons {who} are a clump that the noise does not resolve: rely on its coefficient and dipole"
+        message += f"; neurons {who} are a clump: noise leaves its members uncertain, not its coefficient and dipole"
     if task.kind.n_hidden is None:
         message += f"; two of one sign nearer than {angles.max():.2g} rad may have been found as one neuron"
     return replace(outcome, message=message)

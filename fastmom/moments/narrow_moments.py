@@ -24,6 +24,7 @@ Array = npt.NDArray[np.float64]
 _ROWS_PER_COEFFICIENT = 3  # from which the quadratic part is removed before moments of order four and more
 _EDGE = 1.05  # times what labels in a random order reach
 _FAINT = 1e-3  # weight of an eigenvector that does not stand out: it counts where nothing else does
+_ROUNDING = 1e-12  # of the largest eigenvalue, that counts as noise
 _TINY = 1e-300
 
 
@@ -122,6 +123,7 @@ def _visible(X: Array, w: Array, g: Array, order: int, rng: np.random.Generator)
     level = np.eye(len(g)) + (1 / math.sqrt(order - 1) - 1) * np.outer(g, g)
     values, vectors = np.linalg.eigh(level @ matrices[0] @ level)
     edge = _EDGE * float(np.linalg.norm(level @ matrices[1] @ level, 2))
+    edge = max(edge, _ROUNDING * float(np.abs(values).max()), _TINY)
     excess = np.maximum(np.abs(values) / edge - 1, _FAINT * np.abs(values) / edge)
     back = np.linalg.solve(level, vectors)
     return np.asarray(back / np.linalg.norm(back, axis=0) * excess)

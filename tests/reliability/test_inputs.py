@@ -566,7 +566,13 @@ def test_the_landscape_learner_gives_an_honest_verdict(case, options):
         np.testing.assert_allclose(predicted / scale, labels / scale, atol=1e-8)  # none of these has noise to fit
 
 
-NARROW = {"any number": {"max_hidden": 3}, "moments": {"n_hidden": 2, "polish": False}}
+NARROW = {
+    "any number": {"max_hidden": 3},
+    "moments": {"n_hidden": 2, "polish": False},
+    "net": {"n_hidden": 2, "variant": "one_stage"},
+    "discovery": {"n_hidden": 2, "variant": "paper", "polish": False},
+    "tower": {"n_hidden": 2, "variant": "implicit"},
+}
 
 
 @pytest.mark.parametrize("options", NARROW)

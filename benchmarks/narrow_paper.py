@@ -26,6 +26,7 @@ MANY = {
 VARIANTS = ("paper", "one_stage", "refined")
 DRAWS = {"nets": 3, "many": 2}
 EXACT = 1e-12
+NOTHING = 10.0  # error of no network at all
 
 
 def draw(name, seed):
@@ -60,7 +61,7 @@ class Published:
         return function_error(estimate.network, teacher), exact, bool(result.certificate) and not exact, spent
 
     def track_error_before_the_polish(self, outcomes, name, variant):
-        return float(np.median([error for error, *_ in outcomes[name, variant]]))
+        return float(np.median([min(error, NOTHING) for error, *_ in outcomes[name, variant]]))
 
     def track_success_fraction(self, outcomes, name, variant):
         return float(np.mean([exact for _, exact, _, _ in outcomes[name, variant]]))
@@ -106,7 +107,7 @@ class Tower:
             yield function_error(result.network, teacher)
 
     def track_error_before_the_polish(self, name):
-        return float(np.median([min(error, 10.0) for error in self._errors(name, False)]))
+        return float(np.median([min(error, NOTHING) for error in self._errors(name, False)]))
 
     def track_success_fraction(self, name):
         return float(np.mean([error < 1e-10 for error in self._errors(name, True)]))

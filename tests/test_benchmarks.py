@@ -58,7 +58,7 @@ def small(monkeypatch):
     published = importlib.import_module("benchmarks.narrow_paper")
     for name in published.DRAWS:
         monkeypatch.setitem(published.DRAWS, name, 1)
-    for name, (kind, d, k, _) in published.NETS.items():
+    for name, (kind, _, k, _) in published.NETS.items():
         monkeypatch.setitem(published.NETS, name, (kind, 4, k, 500))
     for name in published.MANY:
         monkeypatch.setitem(published.MANY, name, (4, 5, 2000))

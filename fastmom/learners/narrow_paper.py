@@ -61,8 +61,10 @@ class _Rows:
         return self.X[:_NET_ROWS], self.y[:_NET_ROWS]
 
     def loss(self, kinks: KinkNetwork) -> float:
+        """Held-out mean squared error relative to the mean square of all labels; some are not zero."""
         error = self.held_y - kinks.predict(self.held_X)[:, 0]
-        return float(error @ error / (self.held_y @ self.held_y))
+        energy = float(self.y @ self.y + self.held_y @ self.held_y) / (len(self.y) + len(self.held_y))
+        return float(error @ error) / (len(error) * energy)
 
 
 def one_stage(X: Array, y: Array, n_hidden: int, rng: np.random.Generator) -> PaperFit:

@@ -26,6 +26,7 @@ Published = Callable[[Array, Array, int, np.random.Generator], PaperFit]
 
 _RUNS = 3  # of a published algorithm, until two of them end in the same optimum
 _WORTH = 2.0  # by which one more neuron must divide the held-out loss without the polish: nets are coarse
+_NO_EFFECT = 1e-8  # output weight, relative to the largest, of a neuron that the labels do not show
 _OUTPUT_ROWS = 20_000  # on which output weights of several outputs are estimated
 
 
@@ -65,12 +66,23 @@ def recover_implicit(task: Task, max_hidden: int, polish: bool) -> Outcome:
     if polish:
         started = time.perf_counter()
         W = active_sides(kinks)[:, None] * kinks.B / data.unit
-        outcome = judge(task, noisy.polish(task.rows, task.kind, W, task.rng))
+        outcome = _judged(task, W)
         task.timed("polish", started)
     else:
         outcome = _unpolished(task, data, kinks, "the implicit tower shows them")
     outcome.diagnostics |= found
     return outcome
+
+
+def _judged(task: Task, W: Array) -> Outcome:
+    """Least squares from hidden weights W; neurons that end without effect are given up, not certified."""
+    outcome = judge(task, noisy.polish(task.rows, task.kind, W, task.rng))
+    network = outcome.network
+    if not outcome.success or network is None:
+        return outcome
+    effect = np.abs(network.A[0])
+    shown = effect > _NO_EFFECT * effect.max(initial=0.0)
+    return outcome if shown.all() or not shown.any() else _judged(task, network.W[shown])
 
 
 def _recover(task: Task, max_hidden: int, polish: bool, published: Published) -> Outcome:

@@ -51,6 +51,16 @@ def test_the_number_of_neurons_is_found(variant):
     assert estimate.n_hidden <= 3 and "guess" in estimate.message  # more neurons make up for a coarse net
 
 
+def test_the_tower_does_not_claim_neurons_that_no_row_tells_apart():
+    # no row lies between the two, so that their difference is one neuron to the labels
+    w = np.array([0.6, 0.8, 0.0])
+    X = np.random.default_rng(0).standard_normal((600, 3))
+    teacher = fm.TwoLayerNetwork([w, w + [0, 0, 1e-5]], [1.0, 2.0])
+    assert not ((X @ teacher.W.T > 0)[:, 0] ^ (X @ teacher.W.T > 0)[:, 1]).any()
+    result = fm.learn_narrow(X, teacher.predict(X), 2, variant="implicit", rng=0)
+    assert not result.certificate or result.certificate.unidentified
+
+
 @pytest.mark.parametrize("variant", [*NETS, "refined"])
 def test_neurons_that_the_labels_do_not_show_are_not_claimed(variant):
     teacher, result = fit(variant, "gaussian", 2, 6, 1000, 0, n_hidden=3)

@@ -94,7 +94,7 @@ def _project(X, codes, table, q):
     """Products q_i = x_i.E[code_i], row by row: memory runs ahead best where rows are read in order."""
     n, d = X.shape
     full, sixteen = d // 4 * 4, d // 16 * 16
-    zero = splat(0.0)
+    zero = splat(X.dtype.type(0))
     for i in range(n):
         code = int(codes[i])
         a = b = c = e = zero

@@ -76,7 +76,7 @@ def judge_kinks(task: Task, data: NarrowData, fit: KinkFit, agreed: bool, starts
     tied = kink_fit.rectified(rows, fit.point)
     if task.rows.n_outputs > 1:
         outcome = judge(task, noisy.polish(task.rows, task.kind, tied.point.B / data.unit, task.rng))
-    elif kink_fit.exact(rows, fit.point):
+    elif kink_fit.exact(rows, fit.point) or kink_fit.exact(rows, tied.point):
         outcome = _judge_exact(task, data, fit, tied, agreed, starts)
     else:
         outcome = _judge_noisy(task, data, fit, tied, agreed, starts)

@@ -69,7 +69,7 @@ def read_rows(X: Array, y: Array) -> KinkRows:
     """Measure the second moment of X (n, d), directions that no row sees left out."""
     unit = np.maximum(X.max(axis=0), -X.min(axis=0))
     unit[unit == 0] = 1.0
-    step = max(1, len(X) // (_MOMENT_ROWS * X.shape[1]))
+    step = max(1, len(X) // max(_MOMENT_ROWS * X.shape[1], _BLOCK))
     values, vectors = _second_moment(X[::step], unit)
     if step > 1 and not (values > _RANK * values[-1]).all():  # a direction that only the other rows may see
         values, vectors = _second_moment(X, unit)

@@ -7,7 +7,7 @@ import fastmom as fm
 from fastmom.kernels import kinks_reference as reference
 from fastmom.patterns import kink_fit
 from fastmom.patterns.kink_atoms import search_kinks
-from fastmom.patterns.kink_descent import EVEN, RECTIFIED, Preconditioner, descend, evaluate, read_rows, start
+from fastmom.patterns.kink_descent import EVEN, RECTIFIED, KinkRows, Preconditioner, descend, evaluate, read_rows, start
 from fastmom.patterns.kinks import KinkNetwork, kinks_of, match_kinks
 
 
@@ -40,7 +40,9 @@ def test_the_preconditioner_inverts_the_expected_normal_matrix(slope, linear):
     design = (G[:, :, None] * X[:, None, :]).reshape(n, -1)
     P = rng.standard_normal((1 + k, d)) * [[float(linear)], [1.0], [1.0]]
     image = (design.T @ (design @ P.ravel()) / n).reshape(1 + k, d)
-    found = Preconditioner(read_rows(X, X[:, 0]), B, slope, linear)(image)
+    scale = np.diag([0.5, 1, 2, 1])
+    rows = KinkRows(X, X[:, 0], np.linalg.inv(scale), scale)
+    found = Preconditioner(rows, B, slope, linear)(image)
     assert np.linalg.norm(found - P) < 0.03 * np.linalg.norm(P)  # the sampling error of the matrix
 
 

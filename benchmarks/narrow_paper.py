@@ -110,4 +110,4 @@ class Tower:
         return float(np.median([min(error, NOTHING) for error in self._errors(name, False)]))
 
     def track_success_fraction(self, name):
-        return float(np.mean([error < 1e-10 for error in self._errors(name, True)]))
+        return float(np.mean([error < EXACT for error in self._errors(name, True)]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -9,11 +10,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from fastmom.learners.landscape_inputs import Standardised, standardise
+from fastmom.learners.landscape_repair import repaired
+from fastmom.learners.landscape_verdict import judge_rectified
 from fastmom.learners.narrow_paper import PaperFit, iterative, one_stage
 from fastmom.learners.narrow_verdict import NarrowData, information, judge_kinks, read_data
-from fastmom.learners.task import Task, judge
+from fastmom.learners.task import Task
 from fastmom.moments.implicit_tower import implicit_tower, sample_products, tower_neurons
 from fastmom.patterns import kink_fit, noisy
+from fastmom.patterns.gated_sum import fit_gated_sum
 from fastmom.patterns.kink_descent import KinkRows
 from fastmom.patterns.kink_fit import KinkSearch
 from fastmom.patterns.kinks import KinkNetwork, active_sides
@@ -26,7 +31,9 @@ Published = Callable[[Array, Array, int, np.random.Generator], PaperFit]
 
 _RUNS = 3  # of a published algorithm, until two of them end in the same optimum
 _WORTH = 2.0  # by which one more neuron must divide the held-out loss without the polish: nets are coarse
-_NO_EFFECT = 1e-8  # output weight, relative to the largest, of a neuron that the labels do not show
+_ROWS_PER_PRODUCT = 2  # that the tower asks for
+_REPAIRS = 3  # rounds, at most
+_NO_EFFECT = 1e-8  # size, relative to the largest, of a neuron that the labels do not show
 _OUTPUT_ROWS = 20_000  # on which output weights of several outputs are estimated
 
 
@@ -54,35 +61,43 @@ def recover_implicit(task: Task, max_hidden: int, polish: bool) -> Outcome:
     if k is None or task.rows.n_outputs > 1:
         wanted = "n_hidden" if k is None else "one output"
         return failure("not_applicable", f"variant='implicit' needs {wanted}: see fm.learn_rectified for others")
-    data, started = read_data(task), time.perf_counter()
-    X, y, d = data.rows.X @ data.rows.root, data.rows.y, data.rows.root.shape[1]
+    n, d = task.rows.n_rows, task.rows.n_inputs
+    least = _ROWS_PER_PRODUCT * math.comb(d + 2, 2)
+    if n < least:
+        return failure("too_few_rows", f"{n} rows for moments of order four in {d} inputs: at least {least}")
+    started = time.perf_counter()
+    data = standardise(task.rows, task.kind.activation, "estimate")
     try:
-        tower = implicit_tower(sample_products(X, y, task.rng.spawn(1)[0]), d, k, 1 if k <= d else 2)
+        if np.linalg.matrix_rank(data.root) < d:
+            raise ValueError("the inputs are linearly dependent")
+        tower = implicit_tower(sample_products(data.X, data.y, task.rng.spawn(1)[0]), d, k, 1 if k <= d else 2)
     except ValueError as error:
         return failure("not_applicable", f"no tower of moments: {error}", task.timings)
-    kinks = _of_inputs(regress(X, y, tower_neurons(tower)), data)
+    kinks = regress(data.X, data.y, tower_neurons(tower))
+    if kinks.n_kinks == 0:
+        return failure("not_applicable", "no tower of moments: its neurons have no effect on the labels", task.timings)
     task.timed("moments", started)
     found = {"spectra": tower.spectra, "positive": int((kinks.signs > 0).sum())}
-    if polish:
-        started = time.perf_counter()
-        W = active_sides(kinks)[:, None] * kinks.B / data.unit
-        outcome = _judged(task, W)
-        task.timed("polish", started)
-    else:
-        outcome = _unpolished(task, data, kinks, "the implicit tower shows them")
+    W = 2 * active_sides(kinks)[:, None] * kinks.B
+    outcome = (
+        _polished(task, data, W) if polish else _unpolished(task, W @ data.root.T, "the implicit tower shows them")
+    )
     outcome.diagnostics |= found
     return outcome
 
 
-def _judged(task: Task, W: Array) -> Outcome:
-    """Least squares from hidden weights W; neurons that end without effect are given up, not certified."""
-    outcome = judge(task, noisy.polish(task.rows, task.kind, W, task.rng))
-    network = outcome.network
-    if not outcome.success or network is None:
-        return outcome
-    effect = np.abs(network.A[0])
-    shown = effect > _NO_EFFECT * effect.max(initial=0.0)
-    return outcome if shown.all() or not shown.any() else _judged(task, network.W[shown])
+def _polished(task: Task, data: Standardised, W: Array) -> Outcome:
+    """Least squares from positive neurons W (k, d), repaired; those that end without effect are given up."""
+    started = time.perf_counter()
+    fit = fit_gated_sum(data.X, data.y, task.kind, W)
+    repair = repaired(data, task.kind, fit, _REPAIRS, task.rng)
+    size = np.linalg.norm(repair.fit.W, axis=1)
+    shown = size > _NO_EFFECT * size.max()
+    fit = repair.fit if shown.all() else fit_gated_sum(data.X, data.y, task.kind, repair.fit.W[shown])
+    task.timed("polish", started)
+    outcome = judge_rectified(task, data, fit.W @ data.root.T, fit.converged and repair.confirmed, fit.steps)
+    outcome.diagnostics["repairs"] = repair.rounds
+    return outcome
 
 
 def _recover(task: Task, max_hidden: int, polish: bool, published: Published) -> Outcome:
@@ -98,7 +113,7 @@ def _recover(task: Task, max_hidden: int, polish: bool, published: Published) ->
             f"a net of {fit.diagnostics['net']} directions, {fit.diagnostics['net_spacing']:.2g} rad apart, shows them "
             f"(held-out error {np.sqrt(fit.loss):.2g}{'; their number is a guess' if k is None else ''})"
         )
-        outcome = _unpolished(task, data, fit.kinks, how)
+        outcome = _unpolished(task, active_sides(fit.kinks)[:, None] * fit.kinks.B / data.unit, how)
     else:
         best = found.search.best
         if found.search.exact:
@@ -162,15 +177,14 @@ def _padded(kinks: KinkNetwork, k: int, rows: KinkRows, rng: np.random.Generator
     return np.vstack([kinks.B, extra]), np.append(kinks.signs, np.zeros(spare)), kinks.linear
 
 
-def _unpolished(task: Task, data: NarrowData, kinks: KinkNetwork, how: str) -> Outcome:
-    """The network as published: an estimate, never a success."""
-    k = kinks.n_kinks
+def _unpolished(task: Task, W: Array, how: str) -> Outcome:
+    """The network of hidden weights W (k, d) as published: an estimate, never a success."""
+    k = len(W)
     message = f"{k} neurons as {how}: an estimate that no least squares has verified"
     outcome = failure("not_polished", message, task.timings)
     if k == 0:
         return replace(outcome, message="no neurons found: the labels look linear")
-    W = active_sides(kinks)[:, None] * kinks.B / data.unit
-    W /= np.linalg.norm(W, axis=1, keepdims=True)
+    W = W / np.linalg.norm(W, axis=1, keepdims=True)
     X, Y = noisy.subsample(task.rows, _OUTPUT_ROWS, task.rng)
     outer = np.linalg.lstsq(np.hstack([np.maximum(X @ W.T, 0), X]), Y, rcond=None)[0]
     d, m = X.shape[1], Y.shape[1]

@@ -48,6 +48,22 @@ def small(monkeypatch):
     rivals = importlib.import_module("benchmarks.rivals")
     for name in rivals.DRAWS:
         monkeypatch.setitem(rivals.DRAWS, name, 1)
+    narrow = importlib.import_module("benchmarks.narrow")
+    for name in narrow.DRAWS:
+        monkeypatch.setitem(narrow.DRAWS, name, 1)
+    for name, (kind, angle, d, k, n) in narrow.NETS.items():
+        monkeypatch.setitem(narrow.NETS, name, (kind, angle, min(d, 8), k, min(n, 2000)))
+    for d in narrow.ROWS:
+        monkeypatch.setitem(narrow.ROWS, d, 1000)
+    published = importlib.import_module("benchmarks.narrow_paper")
+    for name in published.DRAWS:
+        monkeypatch.setitem(published.DRAWS, name, 1)
+    for name, (kind, _, k, _) in published.NETS.items():
+        monkeypatch.setitem(published.NETS, name, (kind, 4, k, 500))
+    for name in published.MANY:
+        monkeypatch.setitem(published.MANY, name, (4, 5, 2000))
+    monkeypatch.setattr(narrow, "RIVAL_ITERATIONS", 20)
+    monkeypatch.setattr(narrow, "NUMBERS", {"d": 5, "n": 1000})
     auto = importlib.import_module("benchmarks.auto")
     monkeypatch.setattr(auto, "SWEEP", auto.SWEEP[::8])
 

@@ -250,3 +250,12 @@ def test_the_landscape_learner_is_a_method(folder, capsys):
     assert code == 0 and "recovered, certified" in out
     code, _, err = run(capsys, "fit", "positive.npz", "--method", "landscape", "--bias")
     assert code == 2 and "bias" in err
+
+
+def test_the_narrow_learner_is_a_method(folder, capsys):
+    import fastmom as fm
+
+    X, y = fm.make_samples(fm.random_teacher(5, 2, kind="opposite", rng=0), 1000, rng=1)
+    np.savez("narrow.npz", X=X, Y=y)
+    code, out, _ = run(capsys, "fit", "narrow.npz", "--method", "narrow", "--seed", "0")
+    assert code == 0 and "recovered, certified" in out

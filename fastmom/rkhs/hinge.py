@@ -1,10 +1,10 @@
 """The hinge loss over a ball, one output or several against the rest: coordinate ascent and Newton on the free ones.
 
-With dual coordinates 0 <= p <= 1, z = p y, the fit is f = K z / s, where s = n times the multiplier of the ball. At the
-optimum p = 1 where the margin y f is below 1 (bounded), p = 0 where it is above, and the free coordinates F have margin
-1: K_FF z_F = s y_F - K_FB y_B. So z_F is affine in s, and so is, squared, the norm: the s of the ball is known in closed
-form as long as no coordinate changes sides. Few rounds of ascent, to find the sides, and of this step, to find s and
-z_F together, reach the optimum.
+With dual coordinates 0 <= p <= 1, z = p y, the fit is f = K z / s, where s = n times the multiplier of the ball. At
+the optimum p = 1 where the margin y f is below 1 (bounded), p = 0 where it is above, and the free coordinates F have
+margin 1: K_FF z_F = s y_F - K_FB y_B. So z_F is affine in s, ||z||^2 is quadratic without a linear term, and the s of
+the ball is known in closed form as long as no coordinate changes sides. A few rounds of ascent, to find the sides, and
+of this step, to find s and z_F together, reach the optimum.
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ _ROUNDS = 200
 _STEPS = 0.25  # coordinate steps of a round, times rows,
 _BALANCE = 0.01  # or times free^3 / rows: as long as Newton's factors take
 _SMALL = 0.3  # while margins are short by more than this part of the gap: Newton does the rest
-_FEW = 0.1  # of the rows, that are worth picking out of K
 _MOST_FREE = 4000  # coordinates that a Newton step solves for
 _JITTER = 1e-12
 _FARTHEST = 8.0  # factor by which a step changes s at most
@@ -88,7 +87,7 @@ def hinge_ball(K: Array, Y: Array, radius: float, *, tolerance: float = 3e-5, ma
         candidate = ball.newton(point)
         if candidate is not None and candidate.merit > point.merit:
             point = candidate
-        best = min(best, point, key=lambda one: one.gap)
+        best = point if point.gap < best.gap else best
         steps, rounds = steps + taken, rounds + 1
     exact = ball.at(best.P, (best.P * ball.Y) @ K)
     alpha = (exact.P * ball.Y).T / exact.s
@@ -99,7 +98,7 @@ def hinge_ball(K: Array, Y: Array, radius: float, *, tolerance: float = 3e-5, ma
 class _Point:
     """Dual coordinates P and values G = K z, both (q, n), and what they prove.
 
-    The fit is f = G / s in the ball. `merit` is what rises: the dual of the ball, or with the least s its penalised one.
+    The fit is f = G / s, in the ball. `merit` is what rises: the dual of the ball, at the least s the penalised one.
     """
 
     P: Array
@@ -125,7 +124,7 @@ class _Ball:
 
     def at(self, P: Array, G: Array) -> _Point:
         n, B = len(self.K), self.radius
-        size, total = float(np.sqrt(max(0.0, np.vdot(P * self.Y, G)))), float(P.sum())
+        size, total = float(np.sqrt(max(0.0, float(np.vdot(P * self.Y, G))))), float(P.sum())
         s = max(size / B, self.floor)
         primal = float(np.maximum(0.0, 1.0 - self.Y * G / s).sum()) / n
         merit = total - 0.5 * (size * size / s + s * B * B)
@@ -136,9 +135,9 @@ class _Ball:
         q, n = self.Y.shape
         P, G = point.P.copy(), point.G.copy()
         taken = np.zeros(q)
-        free = np.count_nonzero((P > 0) & (P < 1), axis=1).max()
+        free = int(np.count_nonzero((P > 0) & (P < 1), axis=1).max())
         most = max(_STEPS * n, _BALANCE * free**3 / n)
-        limits = np.array([1 / point.s, 0.5 * point.s * (_SMALL * point.gap) ** 2, most])
+        limits = np.array([1.0 / point.s, 0.5 * point.s * (_SMALL * point.gap) ** 2, most])
         ascent(self.K, self.Y, P, G, limits, np.empty((q, 3, n)), taken)
         return self.at(P, G), int(taken.sum())
 
@@ -154,7 +153,10 @@ class _Ball:
             along = block @ z
             rest = G[free] - along  # K_FB y_B
             block[np.diag_indices(len(free))] += _JITTER * max(1.0, float(np.trace(block)))
-            factor = cho_factor(block, lower=True, overwrite_a=True, check_finite=False)
+            try:
+                factor = cho_factor(block, lower=True, overwrite_a=True, check_finite=False)
+            except np.linalg.LinAlgError:  # not positive definite in floating point: coordinates go on alone
+                return None
             u, v = cho_solve(factor, np.stack([y[free], rest]).T, check_finite=False).T
             outer += float(y[free] @ u)
             inner += float(p * y @ G) - 2 * float(z @ G[free]) + float(z @ along) - float(rest @ v)
@@ -162,11 +164,7 @@ class _Ball:
         room = self.radius**2 - outer
         s = float(np.sqrt(max(inner, 0.0) / room)) if room > 0 else np.inf
         s = max(min(max(s, point.s / _FARTHEST), point.s * _FARTHEST), self.floor)
-        P, G = point.P.copy(), point.G
+        P = point.P.copy()
         for c, (y, (free, u, v)) in enumerate(zip(self.Y, solved, strict=True)):
-            P[c, free] = np.clip(y[free] * (s * u - v), 0.0, 1.0)
-        moved = np.flatnonzero((point.P != P).any(axis=0))
-        change = (P - point.P) * self.Y
-        if len(moved) < _FEW * len(self.K):
-            return self.at(P, G + change[:, moved] @ self.K[moved])
-        return self.at(P, G + change @ self.K)
+            P[c, free] = np.clip(y[free] * (s * u - v), 0, 1)
+        return self.at(P, (P * self.Y) @ self.K)  # anew: sums of changes would keep the round-off of larger ones

@@ -22,7 +22,7 @@ _DENSE = 2500  # unknowns up to which the Hessian of one output is formed
 _TILE = 512  # rows of a tile
 _SHARE, _AMPLE = 8, 4  # the first steps see one row in eight, where these are still four times the unknowns
 _COARSE = 1e-3  # gap at which part of the rows has done its part
-_ROUND_OFF = 1e-17  # of the loss: a smaller decrease is not seen
+_ROUND_OFF = 1e-15  # of the loss: a smaller decrease is not seen
 _ARMIJO, _SHORTEST = 1e-4, 1e-9
 _ON_SPHERE = 1e-3  # relative distance of a model's minimum to the sphere
 _SOLVED = 1e-2, 300  # relative residual of conjugate gradients, and their most steps
@@ -248,9 +248,10 @@ def _newton(
         direction = target - w
         along = Phi @ direction
         slope, length = float(np.vdot(gradient, direction)), 1.0
-        if -slope <= _ROUND_OFF * value:
+        if -slope <= _ROUND_OFF * value and gap > 0.5 * before > 0:
             return FeatureFit(w, mu, value, gap, steps)
-        while length > _SHORTEST and loss(F + length * along, Y) > value + _ARMIJO * length * slope:
+        highest = value * (1 + _ROUND_OFF)
+        while length > _SHORTEST and loss(F + length * along, Y) > highest + _ARMIJO * length * slope:
             length /= 2
         w, F, steps, before = w + length * direction, F + length * along, steps + 1, gap
 

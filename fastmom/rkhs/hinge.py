@@ -16,6 +16,7 @@ import numpy.typing as npt
 from scipy.linalg import cho_factor, cho_solve
 
 from fastmom.kernels.hinge import ascent
+from fastmom.rkhs.ball import BallFit
 
 Array = npt.NDArray[np.float64]
 
@@ -28,32 +29,7 @@ _JITTER = 1e-12
 _FARTHEST = 8.0  # factor by which a step changes s at most
 
 
-@dataclass(frozen=True, eq=False)
-class HingeFit:
-    """The best function of a ball, as f = K alpha.
-
-    Attributes
-    ----------
-    alpha : ndarray (n, q)
-        Coefficients; zero for rows beyond the margin.
-    norm, penalty : float
-        Norm of the fit, and the multiplier of the ball.
-    primal, dual : float
-        Mean hinge loss, summed over outputs; a lower bound for every function of the ball.
-    rounds, steps : int
-        Newton rounds, coordinate steps.
-    """
-
-    alpha: Array
-    norm: float
-    penalty: float
-    primal: float
-    dual: float
-    rounds: int
-    steps: int
-
-
-def hinge_ball(K: Array, Y: Array, radius: float, *, tolerance: float = 3e-5, max_rounds: int = _ROUNDS) -> HingeFit:
+def hinge_ball(K: Array, Y: Array, radius: float, *, tolerance: float = 3e-5, max_rounds: int = _ROUNDS) -> BallFit:
     """Minimise the mean hinge loss over functions of norm at most `radius`.
 
     Parameters
@@ -71,8 +47,9 @@ def hinge_ball(K: Array, Y: Array, radius: float, *, tolerance: float = 3e-5, ma
 
     Returns
     -------
-    HingeFit
-        Its gap holds against the whole ball: D = (sum_i p_i - B sqrt(tr z^T K z)) / n for any p.
+    BallFit
+        Coefficients (n, q), zero for rows beyond the margin; the loss is summed over outputs, iterations are rounds.
+        The gap holds against the whole ball: D = (sum_i p_i - B sqrt(tr z^T K z)) / n, true of any p.
 
     Notes
     -----
@@ -80,18 +57,25 @@ def hinge_ball(K: Array, Y: Array, radius: float, *, tolerance: float = 3e-5, ma
     (Steinwart, Hush, Scovel 2011) maximise.
     """
     ball = _Ball(K, np.ascontiguousarray(Y.T, dtype=np.float64), radius, tolerance)
-    point, steps, rounds = ball.at(np.ones_like(ball.Y), ball.Y @ K), 0, 0
+    point, rounds = ball.at(np.ones_like(ball.Y), ball.Y @ K), 0
     best = point
     while best.gap > tolerance and rounds < max_rounds:
-        point, taken = ball.ascend(point)
+        point = ball.ascend(point)
         candidate = ball.newton(point)
         if candidate is not None and candidate.merit > point.merit:
             point = candidate
         best = point if point.gap < best.gap else best
-        steps, rounds = steps + taken, rounds + 1
+        rounds += 1
     exact = ball.at(best.P, (best.P * ball.Y) @ K)
     alpha = (exact.P * ball.Y).T / exact.s
-    return HingeFit(alpha, exact.norm, exact.s / len(K), exact.primal, max(0.0, exact.lower), rounds, steps)
+    return BallFit(
+        coefficients=alpha,
+        norm=exact.norm,
+        penalty=exact.s / len(K),
+        primal=exact.primal,
+        dual=max(0.0, exact.lower),
+        iterations=rounds,
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,16 +114,15 @@ class _Ball:
         merit = total - 0.5 * (size * size / s + s * B * B)
         return _Point(P, G, s, size / s, primal, (total - B * size) / n, merit / n)
 
-    def ascend(self, point: _Point) -> tuple[_Point, int]:
+    def ascend(self, point: _Point) -> _Point:
         """Coordinate steps of the penalised dual with this s, which touches the merit from below."""
         q, n = self.Y.shape
         P, G = point.P.copy(), point.G.copy()
-        taken = np.zeros(q)
         free = int(np.count_nonzero((P > 0) & (P < 1), axis=1).max())
         most = max(_STEPS * n, _BALANCE * free**3 / n)
         limits = np.array([1.0 / point.s, 0.5 * point.s * (_SMALL * point.gap) ** 2, most])
-        ascent(self.K, self.Y, P, G, limits, np.empty((q, 3, n)), taken)
-        return self.at(P, G), int(taken.sum())
+        ascent(self.K, self.Y, P, G, limits, np.empty((q, 3, n)), np.empty(q))
+        return self.at(P, G)
 
     def newton(self, point: _Point) -> _Point | None:
         """Free coordinates at margin 1 and the norm at the radius, if nothing changes sides."""

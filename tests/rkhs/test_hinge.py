@@ -33,10 +33,10 @@ def norm(K, alpha):
 def test_the_gap_is_proven_and_the_ball_is_full(q, radius):
     K, Y = problem(q=q)
     fit = hinge_ball(K, Y, radius)
-    assert fit.primal == pytest.approx(loss(K, Y, fit.alpha), abs=1e-12)
-    assert norm(K, fit.alpha) == pytest.approx(radius, rel=1e-12)
+    assert fit.primal == pytest.approx(loss(K, Y, fit.coefficients), abs=1e-12)
+    assert norm(K, fit.coefficients) == pytest.approx(radius, rel=1e-12)
     assert 0 <= fit.primal - fit.dual + 1e-12 and fit.primal - fit.dual <= 3e-5
-    assert fit.rounds <= 30
+    assert fit.iterations <= 30
 
 
 def test_no_function_of_the_ball_is_below_the_dual_value():
@@ -57,7 +57,7 @@ def test_no_function_of_the_ball_is_below_the_dual_value():
 def test_margins_are_those_of_the_optimum():
     K, Y = problem()
     fit = hinge_ball(K, Y, 3.0, tolerance=1e-12)
-    margin, p = (Y * (K @ fit.alpha))[:, 0], (Y * fit.alpha)[:, 0] * fit.penalty * len(K)
+    margin, p = (Y * (K @ fit.coefficients))[:, 0], (Y * fit.coefficients)[:, 0] * fit.penalty * len(K)
     assert ((p >= -1e-12) & (p <= 1 + 1e-12)).all()
     assert (margin[p > 1 - 1e-9] <= 1 + 1e-6).all() and (margin[p < 1e-9] >= 1 - 1e-6).all()
     np.testing.assert_allclose(margin[(p > 1e-9) & (p < 1 - 1e-9)], 1, atol=1e-6)
@@ -69,7 +69,7 @@ def test_a_ball_that_need_not_be_full():
     for radius in (50.0, 1e3, 1e5):
         fit = hinge_ball(K, Y, radius)
         assert fit.norm < 50 and fit.primal <= 3e-5 and fit.dual == 0
-        assert norm(K, fit.alpha) == pytest.approx(fit.norm, rel=1e-9)
+        assert norm(K, fit.coefficients) == pytest.approx(fit.norm, rel=1e-9)
 
 
 def test_rows_with_both_labels_are_not_separable():
@@ -89,7 +89,7 @@ def test_one_label_and_one_row():
 def test_labels_turned_around_turn_the_function():
     K, Y = problem()
     one, other = hinge_ball(K, Y, 3.0), hinge_ball(K, -Y, 3.0)
-    np.testing.assert_array_equal(one.alpha, -other.alpha)
+    np.testing.assert_array_equal(one.coefficients, -other.coefficients)
 
 
 def test_the_linear_kernel_is_solved_too():

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from fastmom.rkhs.logistic import logistic_ball, loss, loss_gradient, probabilities
+from fastmom.rkhs.logistic import logistic_ball, logistic_in_features
+from fastmom.rkhs.logistic_loss import loss, loss_gradient, probabilities
 
 
 def problem(n=400, r=12, q=1, seed=0):
@@ -27,7 +28,7 @@ def dual(Phi, Y, w, radius):
 @pytest.mark.parametrize("radius", [0.01, 0.5, 2.0])
 def test_the_gap_is_that_of_the_dual_value(q, radius):
     Phi, Y = problem(q=q)
-    fit = logistic_ball(Phi, Y, radius)
+    fit = logistic_in_features(Phi, Y, radius)
     assert fit.gap <= 1e-9 and fit.steps <= 10
     assert fit.primal == pytest.approx(loss(Phi @ fit.weights, Y), abs=1e-14)
     assert fit.primal - dual(Phi, Y, fit.weights, radius) == pytest.approx(fit.gap, abs=1e-13)
@@ -37,7 +38,7 @@ def test_the_gap_is_that_of_the_dual_value(q, radius):
 @pytest.mark.parametrize("q", [1, 4])
 def test_the_multiplier_is_that_of_the_gradient(q):
     Phi, Y = problem(q=q)
-    fit = logistic_ball(Phi, Y, 1.0, tolerance=1e-14)
+    fit = logistic_in_features(Phi, Y, 1.0, tolerance=1e-14)
     gradient = Phi.T @ loss_gradient(Phi @ fit.weights, Y) / len(Phi)
     np.testing.assert_allclose(gradient, -fit.penalty * fit.weights, atol=1e-7)  # root of the gap
 
@@ -47,7 +48,7 @@ def test_a_ball_larger_than_the_minimiser_is_not_full(q):
     rng = np.random.default_rng(0)
     Phi = rng.standard_normal((300, 3))
     Y = np.sign(rng.standard_normal((300, 1))) if q == 1 else np.eye(3)[rng.integers(0, 3, 300)]
-    fit = logistic_ball(Phi, Y, 50.0)
+    fit = logistic_in_features(Phi, Y, 50.0)
     assert fit.penalty == 0 and fit.gap <= 1e-9 and np.linalg.norm(fit.weights) < 49
     assert np.linalg.norm(Phi.T @ loss_gradient(Phi @ fit.weights, Y)) < 1e-7
 
@@ -55,31 +56,31 @@ def test_a_ball_larger_than_the_minimiser_is_not_full(q):
 def test_two_classes_are_the_binary_loss_of_the_difference():
     """Softmax of two columns with a joint ball: f_1 = -f_2 = f / 2, so the binary ball is sqrt(2) larger."""
     Phi, y = problem()
-    both = logistic_ball(Phi, np.hstack([y > 0, y < 0]).astype(float), 1.0, tolerance=1e-12)
-    one = logistic_ball(Phi, y, np.sqrt(2), tolerance=1e-12)
+    both = logistic_in_features(Phi, np.hstack([y > 0, y < 0]).astype(float), 1.0, tolerance=1e-12)
+    one = logistic_in_features(Phi, y, np.sqrt(2), tolerance=1e-12)
     assert both.primal == pytest.approx(one.primal, abs=1e-11)
     np.testing.assert_allclose(both.weights[:, :1] - both.weights[:, 1:], one.weights, atol=1e-5)
 
 
 def test_rows_that_are_separable_end_with_a_loss_near_zero():
     Phi, Y = problem(n=40, r=60)
-    fit = logistic_ball(Phi, Y, 1e4)
+    fit = logistic_in_features(Phi, Y, 1e4)
     assert fit.primal <= 1e-9 and fit.gap <= 1e-9 and np.linalg.norm(fit.weights) <= 1e4
 
 
 def test_part_of_the_rows_first_changes_nothing():
     Phi, Y = problem(n=4000, r=5)
-    fit = logistic_ball(Phi, Y, 2.0, tolerance=1e-13)
-    alone = logistic_ball(Phi, Y, 2.0, start=np.zeros((5, 1)), tolerance=1e-13)
+    fit = logistic_in_features(Phi, Y, 2.0, tolerance=1e-13)
+    alone = logistic_in_features(Phi, Y, 2.0, start=np.zeros((5, 1)), tolerance=1e-13)
     np.testing.assert_allclose(fit.weights, alone.weights, atol=1e-6)
     assert fit.primal == pytest.approx(alone.primal, abs=1e-12)
 
 
 def test_features_that_repeat_do_not_matter():
     Phi, Y = problem(q=3)
-    fit = logistic_ball(np.hstack([Phi, Phi]) / np.sqrt(2), Y, 1.0)
+    fit = logistic_in_features(np.hstack([Phi, Phi]) / np.sqrt(2), Y, 1.0)
     assert fit.gap <= 1e-9
-    assert fit.primal == pytest.approx(logistic_ball(Phi, Y, 1.0).primal, abs=2e-9)
+    assert fit.primal == pytest.approx(logistic_in_features(Phi, Y, 1.0).primal, abs=2e-9)
 
 
 def test_the_gradient_is_that_of_the_loss():
@@ -90,3 +91,26 @@ def test_the_gradient_is_that_of_the_loss():
         numerical = (loss(F + h * D, Y) - loss(F - h * D, Y)) / (2 * h)
         assert np.vdot(loss_gradient(F, Y), D) / 6 == pytest.approx(numerical, rel=1e-7)
     assert loss(np.array([[-800.0], [800.0]]), np.ones((2, 1))) == pytest.approx(400)
+
+
+@pytest.mark.parametrize("q", [1, 3])
+@pytest.mark.parametrize("radius", [0.5, 5.0, 50.0])
+def test_a_kernel_matrix_is_as_good_as_features(q, radius):
+    Phi, Y = problem(n=120, r=12, q=q)
+    X = Phi / np.linalg.norm(Phi, axis=1, keepdims=True)
+    s = 1 - X @ X.T
+    K = 1 - s / (1 + 2 * s)
+    fit = logistic_ball(K, Y, radius)
+    assert fit.primal - fit.dual <= 2e-9 and fit.iterations <= 12
+    assert fit.norm == pytest.approx(radius, rel=1e-8)
+    assert fit.norm == pytest.approx(np.sqrt(np.vdot(fit.coefficients, K @ fit.coefficients)), rel=1e-9)
+    assert fit.primal == pytest.approx(loss(K @ fit.coefficients, Y), abs=1e-12)
+    features = logistic_in_features(np.linalg.cholesky(K + 1e-13 * np.eye(120)), Y, radius)
+    assert fit.primal == pytest.approx(features.primal, abs=3e-9)
+
+
+def test_rows_that_repeat_have_a_singular_kernel():
+    Phi, Y = problem(n=60, r=4)
+    X = np.vstack([Phi, Phi]) / np.linalg.norm(Phi, axis=1).max()
+    fit = logistic_ball(1 / (2 - X @ X.T), np.vstack([Y, -Y]), 3.0)
+    assert fit.primal == pytest.approx(np.log(2), abs=1e-9) and fit.primal - fit.dual <= 1e-9

@@ -57,7 +57,7 @@ class Task:
 
 
 TASKS = {
-    "digits": Task(1200, 597, 2, images=True),
+    "digits": Task(1200, 597, 10, images=True),
     "convex": Task(2000, 4000, 2, images=True),
     "rectangles": Task(1200, 5000, 2, images=True),
     "diabetes": Task(330, 112, 5, classes=False),

@@ -23,7 +23,8 @@ Array = npt.NDArray[np.float64]
 _ROUNDS = 200
 _STEPS = 0.25  # coordinate steps of a round, times rows,
 _BALANCE = 0.01  # or times free^3 / rows: as long as Newton's factors take
-_SMALL = 0.3  # while margins are short by more than this part of the gap: Newton does the rest
+_SMALL = 0.3  # while margins are short by more than this part of the mean gap: Newton does the rest
+_LENGTHS = 1.0, 0.25, 0.05, 0.01  # of a Newton step, cut to the box
 _MOST_FREE = 4000  # coordinates that a Newton step solves for
 _JITTER = 1e-12
 _FARTHEST = 8.0  # factor by which a step changes s at most
@@ -60,10 +61,7 @@ def hinge_ball(K: Array, Y: Array, radius: float, *, tolerance: float = 3e-5, ma
     point, rounds = ball.at(np.ones_like(ball.Y), ball.Y @ K), 0
     best = point
     while best.gap > tolerance and rounds < max_rounds:
-        point = ball.ascend(point)
-        candidate = ball.newton(point)
-        if candidate is not None and candidate.merit > point.merit:
-            point = candidate
+        point = ball.newton(ball.ascend(point))
         best = point if point.gap < best.gap else best
         rounds += 1
     exact = ball.at(best.P, (best.P * ball.Y) @ K)
@@ -120,12 +118,24 @@ class _Ball:
         P, G = point.P.copy(), point.G.copy()
         free = int(np.count_nonzero((P > 0) & (P < 1), axis=1).max())
         most = max(_STEPS * n, _BALANCE * free**3 / n)
-        limits = np.array([1.0 / point.s, 0.5 * point.s * (_SMALL * point.gap) ** 2, most])
+        short = _SMALL * point.gap / q  # what it gains to mend a margin short by so much:
+        limits = np.array([1.0 / point.s, 0.5 * short * min(1.0, point.s * short), most])
         ascent(self.K, self.Y, P, G, limits, np.empty((q, 3, n)), np.empty(q))
         return self.at(P, G)
 
-    def newton(self, point: _Point) -> _Point | None:
-        """Free coordinates at margin 1 and the norm at the radius, if nothing changes sides."""
+    def newton(self, point: _Point) -> _Point:
+        """Free coordinates at margin 1 and the norm at the radius, if nothing changes sides; less if merit is lost."""
+        target = self._target(point)
+        for length in _LENGTHS if target is not None else ():
+            P = np.clip(point.P + length * (target - point.P), 0.0, 1.0)
+            # Values anew: sums of changes would keep the round-off of larger ones.
+            candidate = self.at(P, (P * self.Y) @ self.K)
+            if candidate.merit > point.merit:
+                return candidate
+        return point
+
+    def _target(self, point: _Point) -> Array | None:
+        """Coordinates where Newton's step leads, outside the box or in it; None where no factor exists."""
         outer, inner = 0.0, 0.0
         solved = []
         for y, p, G in zip(self.Y, point.P, point.G, strict=True):
@@ -149,5 +159,5 @@ class _Ball:
         s = max(min(max(s, point.s / _FARTHEST), point.s * _FARTHEST), self.floor)
         P = point.P.copy()
         for c, (y, (free, u, v)) in enumerate(zip(self.Y, solved, strict=True)):
-            P[c, free] = np.clip(y[free] * (s * u - v), 0, 1)
-        return self.at(P, (P * self.Y) @ self.K)  # anew: sums of changes would keep the round-off of larger ones
+            P[c, free] = y[free] * (s * u - v)
+        return P

@@ -72,6 +72,19 @@ def test_a_ball_that_need_not_be_full():
         assert norm(K, fit.coefficients) == pytest.approx(fit.norm, rel=1e-9)
 
 
+@pytest.mark.parametrize("radius", [1.0, 5.0, 20.0, 160.0])
+def test_one_class_against_many_others(radius):
+    """Ten rare classes in one ball: the start, with every row at its bound, is far from the optimum."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((200, 5))
+    X /= np.linalg.norm(X, axis=1, keepdims=True)
+    F = X @ rng.standard_normal((5, 10)) + 0.1 * rng.standard_normal((200, 10))
+    Y = np.where(np.arange(10) == F.argmax(axis=1)[:, np.newaxis], 1.0, -1.0)
+    fit = hinge_ball(kernel(X, X, 0.25), Y, radius)
+    assert fit.primal - fit.dual <= 3e-5 and fit.iterations <= 60
+    assert fit.norm <= radius * (1 + 1e-12)
+
+
 def test_rows_with_both_labels_are_not_separable():
     K, Y = problem(60)
     twice, labels = np.tile(K, (2, 2)), np.concatenate([Y, -Y])

@@ -61,9 +61,11 @@ def hinge_ball(K: Array, Y: Array, radius: float, *, tolerance: float = 3e-5, ma
     point, rounds = ball.anew(np.ones_like(ball.Y)), 0
     best = point
     while not ball.settled(point) and rounds < max_rounds:
-        point = ball.newton(ball.ascend(point))
+        point = ball.ascend(point)
+        point = point if ball.settled(point) else ball.newton(point)
         best = point if point.gap < best.gap or ball.settled(point) else best
         rounds += 1
+    best = ball.anew(best.P)
     alpha = (best.P * ball.Y).T / best.s
     return BallFit(
         coefficients=alpha,

@@ -12,10 +12,10 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from fastmom.rkhs.ball import BallFit, dual_value
 from fastmom.rkhs.networks import random_l1_network
 from fastmom.rkhs.norms import network_norm_bound, sample_norm
 from fastmom.rkhs.products import as_ball_rows, kernel_values
+from fastmom.rkhs.squared import squared_ball
 from fastmom.runtime.threads import single_blas_thread
 from fastmom.runtime.validation import as_count, as_number, as_rng
 
@@ -74,7 +74,7 @@ def theorem_on_data(
     y = clean + spread * points.standard_normal(rows)
     with single_blas_thread():
         K = kernel_values(as_ball_rows(X), None, depth)
-        fit = _least_squares(K, y[:, np.newaxis], radius)
+        fit = squared_ball(K, y[:, np.newaxis], radius)
         found = kernel_values(as_ball_rows(Z), as_ball_rows(X), depth) @ fit.coefficients[:, 0]
         norm = sample_norm(K, clean)
     return {
@@ -93,29 +93,3 @@ def in_ball(n: int, d: int, rng: np.random.Generator) -> Array:
     """Rows (n, d), uniform in the unit ball."""
     X = rng.standard_normal((n, d))
     return np.asarray(X * (rng.random((n, 1)) ** (1 / d) / np.linalg.norm(X, axis=1, keepdims=True)))
-
-
-def _least_squares(K: Array, Y: Array, radius: float) -> BallFit:
-    """Half the mean squared error over the ball, by the eigenvalues of K and Newton on 1 / norm."""
-    n = len(K)
-    spectrum, vectors = np.linalg.eigh(K)
-    spectrum = np.maximum(spectrum, 0.0)
-    along = vectors.T @ Y
-    squares = np.sum(along * along, axis=1)
-    penalty, steps = 1e-14 * float(spectrum[-1]), 0
-    while steps < 100:
-        steps += 1
-        shifted = spectrum + penalty
-        norm = math.sqrt(float(np.sum(spectrum * squares / shifted**2)))
-        if norm <= radius * (1 + 1e-13):
-            break
-        slope = float(np.sum(spectrum * squares / shifted**3)) / norm
-        penalty += norm / radius * (norm - radius) / slope
-    alpha = vectors @ (along / (spectrum + penalty)[:, np.newaxis])
-    values = K @ alpha
-    a = Y - values
-    conjugate = float(np.sum(a * Y - 0.5 * a * a))
-    dual = dual_value(a, conjugate, float(np.vdot(a, K @ a)), radius)
-    primal = 0.5 * float(np.vdot(a, a)) / n
-    norm = math.sqrt(float(np.vdot(alpha, values)))
-    return BallFit(coefficients=alpha, norm=norm, penalty=penalty / n, primal=primal, dual=dual, iterations=steps)

@@ -39,7 +39,9 @@ PUBLIC = {
     "contract",
     "contract_matrix",
     "hermite_residual",
+    "kernel_matmul",
     "learn",
+    "learn_l1_kernel",
     "learn_landscape",
     "learn_rectified",
     "learn_symmetric",
@@ -47,6 +49,7 @@ PUBLIC = {
     "make_samples",
     "network_norm_bound",
     "random_teacher",
+    "recursive_kernel",
     "sample_inputs",
     "small_tensor",
 }

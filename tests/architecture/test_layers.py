@@ -19,11 +19,12 @@ BELOW = {
     **{leaf: LEAVES for leaf in LEAVES},
     "patterns": {"kernels", *LEAVES},
     "moments": {"kernels", *LEAVES},
-    "learners": {"moments", "patterns", "kernels", *LEAVES},
-    "experiments": {"", "learners", "moments", "patterns", "kernels", *LEAVES},
+    "rkhs": {"kernels", *LEAVES},
+    "learners": {"moments", "patterns", "rkhs", "kernels", *LEAVES},
+    "experiments": {"", "learners", "moments", "patterns", "rkhs", "kernels", *LEAVES},
     "cli": {"", "experiments", "learners", *LEAVES},
     "__main__": {"cli"},
-    "__init__": {"learners", "moments", *LEAVES},
+    "__init__": {"learners", "moments", "rkhs", *LEAVES},
 }
 
 PUBLIC = {
@@ -38,6 +39,7 @@ PUBLIC = {
     "contract",
     "contract_matrix",
     "hermite_residual",
+    "kernel_matmul",
     "learn",
     "learn_landscape",
     "learn_rectified",
@@ -45,6 +47,7 @@ PUBLIC = {
     "load",
     "make_samples",
     "random_teacher",
+    "recursive_kernel",
     "sample_inputs",
     "small_tensor",
 }

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from fastmom.result import Unidentified as Unidentified
     from fastmom.rkhs.products import kernel_matmul as kernel_matmul
     from fastmom.rkhs.products import recursive_kernel as recursive_kernel
+    from fastmom.rkhs.norms import network_norm_bound as network_norm_bound
     from fastmom.teachers import make_samples as make_samples
     from fastmom.teachers import random_teacher as random_teacher
     from fastmom.teachers import sample_inputs as sample_inputs
@@ -51,6 +52,7 @@ _HOMES = {
     "learn_symmetric": "learners.symmetric",
     "load": "network",
     "make_samples": "teachers",
+    "network_norm_bound": "rkhs.norms",
     "random_teacher": "teachers",
     "recursive_kernel": "rkhs.products",
     "sample_inputs": "teachers",

@@ -46,6 +46,7 @@ PUBLIC = {
     "learn_symmetric",
     "load",
     "make_samples",
+    "network_norm_bound",
     "random_teacher",
     "recursive_kernel",
     "sample_inputs",

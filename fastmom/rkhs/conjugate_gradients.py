@@ -17,11 +17,13 @@ from fastmom.rkhs.products import kernel_values, product_with
 from fastmom.rkhs.squared import certified_squared, penalty_at
 
 Array = npt.NDArray[np.float64]
+Single = npt.NDArray[np.float32]
 
 _ROUNDS = 12
 _STEPS = 100
 _BLOCK = 64  # pivots drawn at once
-_ON_RADIUS = 1e-5  # relative: the gap is second order in it
+_STEP = 1e-4  # relative residual of one solve
+_ON_RADIUS = 1e-4  # relative: the gap is second order in it
 _FLOOR = 1e-9  # least penalty, relative: products are float32
 
 
@@ -34,7 +36,7 @@ class Preconditioner:
         Eigenvalues of F^T F.
     """
 
-    def __init__(self, X: npt.NDArray[np.float32], depth: float, size: int, rng: np.random.Generator) -> None:
+    def __init__(self, X: Single, depth: float, size: int, rng: np.random.Generator) -> None:
         F = _pivoted_factor(X, depth, size, rng)
         values, axes = eigh(np.asarray(F.T @ F, dtype=np.float64))
         self.values, self._axes, self._F = np.maximum(values, 0.0), axes, F
@@ -49,9 +51,7 @@ class Preconditioner:
         return (V - self._F @ inner.astype(np.float32)) / penalty
 
 
-def _pivoted_factor(
-    X: npt.NDArray[np.float32], depth: float, size: int, rng: np.random.Generator
-) -> npt.NDArray[np.float32]:
+def _pivoted_factor(X: Single, depth: float, size: int, rng: np.random.Generator) -> npt.NDArray[np.float32]:
     """F (n, size): pivots are drawn by what of the diagonal of K is left, a block at a time."""
     n = len(X)
     F = np.zeros((n, size), dtype=np.float32)
@@ -126,45 +126,69 @@ def squared_by_gradients(
     BallFit
         Coefficients (n, q); the gap is proven for the whole ball, by a float64 product.
     """
-    n = len(Y)
-    small = np.ascontiguousarray(X, dtype=np.float32).view()
-    small.flags.writeable = False
-    near = Preconditioner(small, depth, min(n, n_landmarks), rng)
-    squares = np.sum(near.project(Y) ** 2, axis=1)
-    floor = _FLOOR * n
-    p = penalty * n if penalty is not None else max(floor, penalty_at(near.values, squares, float(radius or 1.0))[0])
+    problem = _Rows(X, Y, depth, min(len(Y), n_landmarks), rng)
+    p = problem.start(radius) if penalty is None else max(problem.floor, penalty * len(Y))
     alpha, residual, total = np.zeros_like(Y), Y.copy(), 0
+    if radius is not None:  # near the sphere in float32, before the float64 product is worth its price
+        alpha, residual, p, total = problem.approach(p, radius)
     best: BallFit | None = None
     for _ in range(_ROUNDS):
-        step, steps = _solve(
-            lambda V: product_with(small, small, V, depth) + p * V, lambda V: near.apply(V, p), residual, 1e-4
-        )
+        step, steps = problem.solve(residual, p)
         alpha, total = alpha + step, total + steps
-        if penalty is None:  # what the next penalty would be, before the float64 product is worth its price
-            norm = math.sqrt(max(0.0, float(np.vdot(alpha, Y - p * alpha))))
-            if abs(norm - float(radius or 1.0)) > _ON_RADIUS * float(radius or 1.0) and best is None and p > floor:
-                moved = _next(p, norm, float(radius or 1.0), near.values, squares, floor)
-                residual = residual - (product_with(small, small, step, depth) + p * step) - (moved - p) * alpha
-                p = moved
-                continue
         values = product_with(X, X, alpha, depth)
         norm = math.sqrt(max(0.0, float(np.vdot(alpha, values))))
         fit = certified_squared(values, alpha, Y, p, norm if radius is None else radius, total)
-        settled = best is not None and fit.relative_gap > 0.5 * best.relative_gap
+        stalled = best is not None and fit.relative_gap > 0.5 * best.relative_gap
         best = fit if best is None or fit.relative_gap < best.relative_gap else best
-        if best.relative_gap <= tolerance or settled:
+        if best.relative_gap <= tolerance or stalled:
             break
-        if radius is not None:
-            p = _next(p, norm, radius, near.values, squares, floor)
+        p = p if radius is None else problem.next_penalty(p, norm, radius)
         residual = Y - values - p * alpha
-    if best is None:
-        values = product_with(X, X, alpha, depth)
-        best = certified_squared(values, alpha, Y, p, float(radius or 1.0), total)
+    assert best is not None
     return best
 
 
-def _next(p: float, norm: float, radius: float, values: Array, squares: Array, floor: float) -> float:
-    """Newton's penalty on 1 / norm, the relative slope that of the span of the preconditioner."""
-    shifted = values + p
-    decline = float(np.sum(values * squares / shifted**3)) / max(float(np.sum(values * squares / shifted**2)), 1e-300)
-    return max(floor, 0.3 * p, p + (norm - radius) / radius / max(decline, 1e-300))
+class _Rows:
+    """Rows, their preconditioner, and cheap steps."""
+
+    def __init__(self, X: Array, Y: Array, depth: float, size: int, rng: np.random.Generator) -> None:
+        self.small = np.ascontiguousarray(X, dtype=np.float32).view()
+        self.small.flags.writeable = False
+        self.Y, self.depth = Y, depth
+        self.near = Preconditioner(self.small, depth, size, rng)
+        self.squares = np.sum(self.near.project(Y) ** 2, axis=1)
+        self.floor = _FLOOR * len(Y)
+
+    def start(self, radius: float | None) -> float:
+        """The penalty of the span of the pivots."""
+        assert radius is not None, "neither radius nor penalty"
+        return max(self.floor, penalty_at(self.near.values, self.squares, radius)[0])
+
+    def product(self, V: Array, p: float) -> Array:
+        """``(K + p I) V``, in float32."""
+        return product_with(self.small, self.small, V, self.depth) + p * V
+
+    def solve(self, B: Array, p: float) -> tuple[Array, int]:
+        """``(K + p I)^-1 B`` nearly, and the steps."""
+        return _solve(lambda V: self.product(V, p), lambda V: self.near.apply(V, p), B, _STEP)
+
+    def approach(self, p: float, radius: float) -> tuple[Array, Array, float, int]:
+        """Coefficients whose norm is nearly the radius, their residual, the penalty, the steps."""
+        alpha, residual, total = np.zeros_like(self.Y), self.Y.copy(), 0
+        for _ in range(_ROUNDS):
+            step, steps = self.solve(residual, p)
+            alpha, total = alpha + step, total + steps
+            values = self.product(alpha, 0.0)
+            norm = math.sqrt(max(0.0, float(np.vdot(alpha, values))))
+            settled = abs(norm - radius) <= _ON_RADIUS * radius or (p == self.floor and norm < radius)
+            p = p if settled else self.next_penalty(p, norm, radius)
+            residual = self.Y - values - p * alpha
+            if settled:
+                break
+        return alpha, residual, p, total
+
+    def next_penalty(self, p: float, norm: float, radius: float) -> float:
+        """Newton's penalty on 1 / norm, its relative slope that of the span of the pivots."""
+        shifted = self.near.values + p
+        decline = float(np.sum(self.squares / shifted**3)) / max(float(np.sum(self.squares / shifted**2)), 1e-300)
+        return max(self.floor, 0.3 * p, p + (norm - radius) / radius / max(decline, 1e-300))

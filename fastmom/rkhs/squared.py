@@ -75,7 +75,7 @@ def squared_by_factors(K: Array, Y: Array, radius: float, start: float) -> BallF
     start : float
         Penalty to begin with, times n: that of the best function of the span of some landmarks.
     """
-    n, diagonal = len(K), np.diag_indices(len(K))
+    diagonal = np.diag_indices(len(K))
     own = K[diagonal].copy()
     floor = _NONE * float(own.sum())
     penalty, steps = max(start, floor), 0

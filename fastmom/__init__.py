@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from fastmom.comparison import Comparison as Comparison
     from fastmom.comparison import compare as compare
     from fastmom.learners.auto import learn as learn
+    from fastmom.learners.l1_kernel import l1_kernel_path as l1_kernel_path
     from fastmom.learners.l1_kernel import learn_l1_kernel as learn_l1_kernel
     from fastmom.learners.landscape import learn_landscape as learn_landscape
     from fastmom.learners.rectified import learn_rectified as learn_rectified
@@ -47,6 +48,7 @@ _HOMES = {
     "contract_matrix": "moments.contraction",
     "hermite_residual": "moments.hermite",
     "kernel_matmul": "rkhs.products",
+    "l1_kernel_path": "learners.l1_kernel",
     "learn": "learners.auto",
     "learn_l1_kernel": "learners.l1_kernel",
     "learn_landscape": "learners.landscape",

@@ -1,78 +1,26 @@
-"""l1-bounded networks of any depth, improperly: Zhang, Lee and Jordan 2015, arXiv 1510.03528."""
+"""Improper learning of l1-bounded networks of any depth: Zhang, Lee and Jordan 2015, arXiv 1510.03528."""
 
 from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass
+from collections.abc import Iterable
 from typing import Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 
-from fastmom.learners.l1_kernel_balls import LOSSES, Ball, best_radius, dense_fit, landmark_fit
+from fastmom.learners.l1_kernel_problem import Problem, read_problem
 from fastmom.result import FitResult
 from fastmom.rkhs.ball import BallFit, rademacher_bound
-from fastmom.rkhs.classes import Classes, decide, read_classes
+from fastmom.rkhs.model import KernelModel
 from fastmom.rkhs.norms import network_norm_bound
-from fastmom.rkhs.products import MAX_DEPTH, as_ball_rows, product_with
 from fastmom.runtime.threads import single_blas_thread
-from fastmom.runtime.validation import (
-    as_choice,
-    as_count,
-    as_labels,
-    as_matrix,
-    as_number,
-    as_rng,
-    require_finite,
-)
+from fastmom.runtime.validation import as_choice, as_number, as_rng
 
-Array = npt.NDArray[np.float64]
-
-DENSE_ROWS = 3000  # up to which "auto" forms the kernel matrix
-LANDMARKS = 1000
-_CLOSED = {"squared": 1e-9, "logistic": 1e-8, "hinge": 1e-4}  # gap, over the loss of the zero function, of a success
-
-
-@dataclass(frozen=True, eq=False)
-class KernelModel:
-    """A function ``f(x) = sum_i coefficients[i] K(points[i], x / scale)``, or the class it speaks for.
-
-    Attributes
-    ----------
-    points : ndarray (r, d)
-        Rows of the data, or landmarks, in the unit ball.
-    coefficients : ndarray (r, q)
-    depth, scale : float
-        Of the kernel; what inputs are divided by.
-    classes : ndarray, optional
-        Names of the classes that values decide; None for numbers.
-    """
-
-    points: Array
-    coefficients: Array
-    depth: float
-    scale: float = 1.0
-    classes: npt.NDArray[Any] | None = None
-
-    def values(self, X: npt.ArrayLike) -> Array:
-        """Values (n, q) of the function; no kernel matrix is stored.
-
-        Raises
-        ------
-        ValueError
-            For inputs outside the ball, or of another dimension.
-        """
-        rows = as_ball_rows(X, scale=self.scale, dtype=np.float64)
-        if rows.shape[1] != self.points.shape[1]:
-            raise ValueError(f"X: has {rows.shape[1]} columns, the model takes {self.points.shape[1]}")
-        with single_blas_thread():
-            return product_with(rows, self.points, self.coefficients, self.depth)
-
-    def predict(self, X: npt.ArrayLike) -> npt.NDArray[Any]:
-        """Values (n, q), or class names (n,)."""
-        values = self.values(X)
-        return values if self.classes is None else decide(self.classes, values)
+SOLVERS = {"squared": ("dense", "pcg", "nystrom"), "logistic": ("dense", "nystrom"), "hinge": ("dense",)}
+DENSE = 3000  # rows up to which the kernel matrix is stored
+PCG = 100_000
+PROVEN = {"squared": 1e-5, "logistic": 1e-6, "hinge": 1e-3}  # relative gap that counts as solved
 
 
 def learn_l1_kernel(
@@ -82,148 +30,205 @@ def learn_l1_kernel(
     depth: float = 1.0,
     radius: float | Literal["theory"] | None = None,
     loss: Literal["squared", "logistic", "hinge"] = "squared",
-    solver: Literal["auto", "dense", "nystrom"] = "auto",
+    solver: Literal["auto", "dense", "pcg", "nystrom"] = "auto",
     n_landmarks: int | None = None,
     rescale: bool = False,
+    network: tuple[float, str, float] = (1.0, "erf", 0.25),
     rng: int | np.random.Generator | None = None,
 ) -> FitResult:
-    """Predict as well as the best l1-bounded network of a depth: a convex loss over a ball of the recursive kernel.
+    """Predict as well as every network of `depth` hidden layers whose incoming weights have l1 norm at most L.
 
-    The ball of radius F(depth, L), `network_norm_bound`, holds every network whose neurons have weights of l1 norm at
-    most L, whatever its width. The duality gap bounds how much better any function of the ball could be on these rows.
+    The convex loss over a ball of the recursive kernel's space, which holds all these networks, whatever their width;
+    the gap between the loss and its dual value tells how near the fit is to the best function of the whole ball. The
+    result is a function, not a network. A good general kernel method; where weights are large, training a network by
+    gradients predicts better, because the ball that holds such networks grows like a tower of exponentials.
 
     Parameters
     ----------
     X : array_like (n, d)
-        Inputs in the unit ball, or `rescale`.
-    Y : array_like (n, m) or (n,)
-        Numbers for the squared loss; else a class for each row: integers or strings.
+        Inputs of norm at most one.
+    Y : array_like (n,) or (n, m)
+        Labels; classes (integers or strings) for the logistic and the hinge loss. All outputs share one ball.
     depth : float
-        Hidden layers k of the networks; any real number in [0, 1e6] is a kernel, and a bandwidth to choose.
-    radius : float, "theory" or None
-        Of the ball. "theory": F(depth, 1) for erf(t / 2). None: chosen on a quarter of (at most 1500) rows.
+        Of the kernel, in [0, 1e6]; on the sphere a bandwidth, so real numbers are worth trying.
+    radius : float or "theory", optional
+        Of the ball. "theory": the bound of `network_norm_bound` for `network`, often far too large. None: the norm of
+        the penalised least-squares fit, over landmarks, whose penalty is best on a held-out quarter of the rows.
     loss : {"squared", "logistic", "hinge"}
-        Half the squared error; logistic, softmax of more than two classes; hinge, one class against the rest.
-    solver : {"auto", "dense", "nystrom"}
-        The kernel matrix, or the span of some rows; "auto" by the number of rows (3000).
+        Half the squared error; two classes or softmax; one class against the rest.
+    solver : {"auto", "dense", "pcg", "nystrom"}
+        "dense": the kernel matrix. "pcg": conjugate gradients, squared loss, nothing of size n^2 stored. "nystrom":
+        functions in the span of landmarks, from sums over rows. "auto": dense to 3000 rows, then the cheapest there is.
     n_landmarks : int, optional
-        Rows whose span "nystrom" takes; 1000, or all.
+        For "nystrom" and the preconditioner of "pcg"; by the number of rows if None.
     rescale : bool
-        Divide inputs by the largest norm, which `predict` then does too; in ``diagnostics["scale"]``.
-    rng : None, int or Generator
-        Source of landmarks and held-out rows.
+        Divide the inputs by their largest norm, which the diagnostics report as "scale"; otherwise inputs outside
+        the unit ball are refused.
+    network : (L, activation, c)
+        The class of networks for ``radius="theory"``; the depth must be whole.
+    rng : int, Generator or None
+        Same value, same bits: landmarks and held-out rows.
 
     Returns
     -------
     FitResult
-        ``model`` predicts numbers (n, m) or classes (n,); no ``network``. Success means that the gap is closed.
-        Diagnostics: "rkhs_norm", "radius", "penalty", "primal", "dual", "relative_gap", "gap_against" ("ball", or
-        "landmarks" where only their span is searched and bounded), "rademacher_bound", "iterations", "scale".
+        ``model`` predicts, `network` and `certificate` are None. ``status`` is "ball_optimum" (proven), "span_optimum"
+        (the best function of the landmarks' span) or "not_converged". Diagnostics: radius, rkhs_norm, penalty, primal,
+        dual, relative_gap, gap_kind ("exact", or "estimate" where the dual value is not proven for the whole ball),
+        rademacher_bound, iterations, scale.
 
     Raises
     ------
     ValueError, TypeError
-        For bad data or options; labels that are no classes; inputs outside the unit ball; a "theory" radius beyond
-        the range of floats.
+        For inputs outside the unit ball, labels or options that do not fit, what is not finite real numbers.
 
     References
     ----------
     .. [1] Y. Zhang, J. D. Lee, M. I. Jordan, "l1-regularized neural networks are improperly learnable in polynomial
-       time", 2015, arXiv 1510.03528.
+       time", 2015, arXiv 1510.03528. The closed form, real depths, the solvers and the certificate are ours.
 
     Examples
     --------
     >>> import numpy as np
     >>> import fastmom as fm
-    >>> X = np.random.default_rng(0).uniform(-0.5, 0.5, (200, 3))
-    >>> result = fm.learn_l1_kernel(X, np.where(X[:, 0] > 0, "right", "left"), loss="logistic", radius=20.0)
-    >>> result.success, str(result.predict([[0.4, 0.0, 0.1]])[0])
-    (True, 'right')
+    >>> X = fm.sample_inputs(300, 4, rng=0)
+    >>> result = fm.learn_l1_kernel(X, np.tanh(X[:, 0]), radius=5.0, rescale=True, rng=1)
+    >>> result.status, result.diagnostics["relative_gap"] < 1e-9
+    ('ball_optimum', True)
     """
-    began = time.perf_counter()
-    layers = as_number(depth, "depth", 0.0, MAX_DEPTH)
-    as_choice(loss, "loss", LOSSES)
-    as_choice(solver, "solver", ("auto", "dense", "nystrom"))
+    (result,) = _fit(X, Y, (radius,), depth, loss, solver, n_landmarks, rescale, network, rng)
+    return result
+
+
+def l1_kernel_path(
+    X: Any,
+    Y: Any,
+    radii: Iterable[float],
+    *,
+    depth: float = 1.0,
+    loss: Literal["squared", "logistic", "hinge"] = "squared",
+    solver: Literal["auto", "dense", "pcg", "nystrom"] = "auto",
+    n_landmarks: int | None = None,
+    rescale: bool = False,
+    rng: int | np.random.Generator | None = None,
+) -> list[FitResult]:
+    """`learn_l1_kernel` for several radii; the kernel matrix, or the sums over rows, are computed once.
+
+    Parameters
+    ----------
+    X, Y, depth, loss, solver, n_landmarks, rescale, rng
+        As in `learn_l1_kernel`.
+    radii : iterable of float
+        Of the balls, positive.
+
+    Returns
+    -------
+    list of FitResult
+        One for each radius, in order.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastmom as fm
+    >>> X = fm.sample_inputs(200, 4, rng=0)
+    >>> path = fm.l1_kernel_path(X, np.tanh(X[:, 0]), [1.0, 5.0], rescale=True, rng=1)
+    >>> path[0].diagnostics["primal"] > path[1].diagnostics["primal"]
+    True
+    """
+    try:
+        wanted = list(radii)
+    except TypeError:
+        raise TypeError(f"radii: expected several numbers, got {radii!r}; use learn_l1_kernel for one") from None
+    if not wanted or any(isinstance(radius, str) or radius is None for radius in wanted):
+        raise ValueError("radii: expected at least one positive number, and nothing else")
+    return _fit(X, Y, tuple(wanted), depth, loss, solver, n_landmarks, rescale, (1.0, "erf", 0.25), rng)
+
+
+def _fit(
+    X: Any,
+    Y: Any,
+    radii: tuple[Any, ...],
+    depth: Any,
+    loss: Any,
+    solver: Any,
+    n_landmarks: Any,
+    rescale: Any,
+    network: Any,
+    rng: Any,
+) -> list[FitResult]:
     generator, seed = as_rng(rng)
-    rows, scale = _read_inputs(X, rescale)
-    classes, labels = _read_labels(Y, len(rows), loss)
-    landmarks = LANDMARKS if n_landmarks is None else as_count(n_landmarks, "n_landmarks")
-    bound = None if radius is None else _read_radius(radius, layers)
-    chosen = ("dense" if len(rows) <= DENSE_ROWS else "nystrom") if solver == "auto" else solver
+    as_choice(loss, "loss", SOLVERS)
+    as_choice(solver, "solver", ("auto", "dense", "pcg", "nystrom"))
+    if solver not in ("auto", *SOLVERS[loss]):
+        raise ValueError(f"solver: {solver!r} is not for the {loss} loss, which takes {', '.join(SOLVERS[loss])}")
+    problem = read_problem(X, Y, depth, loss, n_landmarks, rescale, generator.spawn(1)[0])
+    wanted = [_radius(value, problem.depth, network) for value in radii]
+    chosen = solver if solver != "auto" else _solver(loss, problem.n_rows)
+    results = []
     with single_blas_thread():
-        if bound is None:
-            bound = best_radius(rows, labels, layers, loss, generator)
-        ball = Ball(rows, labels, layers, bound, loss)
-        points, fit = dense_fit(ball) if chosen == "dense" else landmark_fit(ball, landmarks, generator)
-    model = KernelModel(points, fit.coefficients, layers, scale, None if classes is None else classes.names)
-    timings = {"total": time.perf_counter() - began}
-    return _result(ball, fit, model, chosen, timings, seed)
+        for value in wanted:
+            started = time.perf_counter()
+            radius = problem.held_out_radius() if value is None else value
+            fit, points = problem.solve(chosen, radius)
+            results.append(_result(problem, fit, points, radius, chosen, seed, time.perf_counter() - started))
+    return results
 
 
-def _read_inputs(X: Any, rescale: Any) -> tuple[Array, float]:
-    if not isinstance(rescale, bool):
-        raise ValueError(f"rescale: expected True or False, got {rescale!r}")
-    matrix = as_matrix(X, "X")
-    require_finite(matrix, "X")
-    scale = 1.0
-    if rescale:
-        norms = np.linalg.norm(np.asarray(matrix, dtype=np.float64), axis=1)
-        scale = float(norms.max()) or 1.0
-    return as_ball_rows(matrix, scale=scale, dtype=np.float64), scale
+def _solver(loss: str, n: int) -> str:
+    if n <= DENSE or loss == "hinge":
+        return "dense"
+    return "pcg" if loss == "squared" and n <= PCG else "nystrom"
 
 
-def _read_labels(Y: Any, n: int, loss: str) -> tuple[Classes | None, Array]:
-    if loss == "squared":
-        labels = as_labels(Y, n)
-        require_finite(labels, "Y")
-        return None, np.ascontiguousarray(labels, dtype=np.float64)
-    classes = read_classes(Y, n)
-    return classes, classes.columns(loss)
-
-
-def _read_radius(radius: Any, depth: float) -> float:
-    if not isinstance(radius, str):
-        number = as_number(radius, "radius", 0.0)
-        if number == 0:
-            raise ValueError("radius: expected a positive number, got 0")
-        return number
-    as_choice(radius, "radius", ("theory",))
-    if depth != int(depth):
-        raise ValueError(f"radius: 'theory' is for a whole number of layers, depth is {depth:g}; give a number")
-    logarithm = network_norm_bound(int(depth), 1.0, "erf", 0.25)
-    if logarithm > 100:
-        raise ValueError(f"radius: 'theory' is e^{logarithm:.3g} for depth {depth:g}, beyond any use; give a number")
-    return math.exp(logarithm)
+def _radius(value: Any, depth: float, network: Any) -> float | None:
+    if value is None:
+        return None
+    if isinstance(value, str):
+        as_choice(value, "radius", ("theory",))
+        if depth != int(depth):
+            raise ValueError(f"depth: radius='theory' needs a whole number of layers, got {depth:g}")
+        if not isinstance(network, tuple) or len(network) != 3:
+            raise ValueError(f"network: expected (L, activation, c), got {network!r}")
+        logarithm = network_norm_bound(int(depth), *network)
+        if logarithm > math.log(1e12):
+            raise ValueError(
+                f"radius: the theory's bound is exp({logarithm:.4g}), which constrains nothing; give a number"
+            )
+        return math.exp(logarithm)
+    radius = as_number(value, "radius", 0.0, 1e12)
+    if radius == 0:
+        raise ValueError("radius: expected a positive number, got 0")
+    return radius
 
 
 def _result(
-    ball: Ball, fit: BallFit, model: KernelModel, solver: str, timings: dict[str, float], seed: int | None
+    problem: Problem, fit: BallFit, points: Any, radius: float, solver: str, seed: int | None, seconds: float
 ) -> FitResult:
-    n = len(ball.rows)
-    zero = ball.loss_of_zero()
-    closed = fit.primal - fit.dual <= _CLOSED[ball.loss] * max(zero, np.finfo(np.float64).tiny)
-    where = "the ball" if fit.exact_gap else "the landmarks' span"
-    message = f"{ball.loss} loss {fit.primal:.4g}, at most {max(0.0, fit.primal - fit.dual):.2g} above the least of "
-    diagnostics = {
-        "rkhs_norm": fit.norm,
-        "radius": ball.radius,
-        "penalty": fit.penalty,
-        "primal": fit.primal,
-        "dual": fit.dual,
-        "relative_gap": fit.relative_gap,
-        "gap_against": "ball" if fit.exact_gap else "landmarks",
-        "rademacher_bound": rademacher_bound(ball.radius, ball.trace(), n),
-        "iterations": fit.iterations,
-        "scale": model.scale,
-    }
+    """The fit as users see it: solved only as far as its gap says."""
+    in_span = solver == "nystrom"
+    scale_free = fit.primal - fit.dual <= 1e-12 * problem.loss_at_zero
+    success = in_span or scale_free or fit.relative_gap <= PROVEN[problem.loss]
+    status = ("span_optimum" if in_span else "ball_optimum") if success else "not_converged"
+    kind = "exact" if fit.exact_gap else "estimate"
     return FitResult(
-        success=bool(closed),
-        status="optimal" if closed else "not_converged",
-        model=model,
-        message=message + f"{where} of norm {ball.radius:.4g}",
+        success=success,
+        status=status,
+        model=KernelModel(points, fit.coefficients, problem.depth, problem.scale, problem.names),
+        message=f"norm {fit.norm:.4g} of {radius:.4g}, loss {fit.primal:.4g}, relative gap {fit.relative_gap:.2g} ({kind})",
         method="l1_kernel",
         variant=solver,
-        diagnostics=diagnostics,
-        timings=timings,
+        diagnostics={
+            "radius": radius,
+            "rkhs_norm": fit.norm,
+            "penalty": fit.penalty,
+            "primal": fit.primal,
+            "dual": fit.dual,
+            "relative_gap": fit.relative_gap,
+            "gap_kind": kind,
+            "rademacher_bound": rademacher_bound(radius, problem.trace, problem.n_rows),
+            "iterations": fit.iterations,
+            "scale": problem.scale,
+        },
+        timings={"total": seconds},
         seed=seed,
     )

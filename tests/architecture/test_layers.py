@@ -40,6 +40,7 @@ PUBLIC = {
     "contract_matrix",
     "hermite_residual",
     "kernel_matmul",
+    "l1_kernel_path",
     "learn",
     "learn_l1_kernel",
     "learn_landscape",

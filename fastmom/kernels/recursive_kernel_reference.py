@@ -24,8 +24,3 @@ def kernel_tiles(X: Array, Z: Array, depth: float) -> Array:
 def kernel_product(X: Array, Z: Array, V: Array, depth: float) -> Array:
     """Kernel values times V (n, q)."""
     return kernel_tiles(X, Z, depth) @ V
-
-
-def triangle_products(K: Array) -> Array:
-    """K K^T (m, m): what the lower triangle of `add_triangle` gains from the features K (m, h) of h rows."""
-    return K @ K.T

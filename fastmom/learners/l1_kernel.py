@@ -139,9 +139,10 @@ def l1_kernel_path(
         wanted = list(radii)
     except TypeError:
         raise TypeError(f"radii: expected several numbers, got {radii!r}; use learn_l1_kernel for one") from None
-    if not wanted or any(isinstance(radius, str) or radius is None for radius in wanted):
-        raise ValueError("radii: expected at least one positive number, and nothing else")
-    return _fit(X, Y, tuple(wanted), depth, loss, solver, n_landmarks, rescale, (1.0, "erf", 0.25), rng)
+    if not wanted:
+        raise ValueError("radii: is empty; pass at least one")
+    numbers = [as_number(radius, f"radii[{i}]", np.finfo(np.float64).tiny, 1e12) for i, radius in enumerate(wanted)]
+    return _fit(X, Y, tuple(numbers), depth, loss, solver, n_landmarks, rescale, (1.0, "erf", 0.25), rng)
 
 
 def _fit(
@@ -214,7 +215,9 @@ def _result(
         success=success,
         status=status,
         model=KernelModel(points, fit.coefficients, problem.depth, problem.scale, problem.names),
-        message=f"norm {fit.norm:.4g} of {radius:.4g}, loss {fit.primal:.4g}, relative gap {fit.relative_gap:.2g} ({kind})",
+        message=(
+            f"norm {fit.norm:.4g} of {radius:.4g}, loss {fit.primal:.4g}, relative gap {fit.relative_gap:.2g} ({kind})"
+        ),
         method="l1_kernel",
         variant=solver,
         diagnostics={

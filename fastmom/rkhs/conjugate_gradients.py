@@ -24,7 +24,7 @@ _STEPS = 100
 _BLOCK = 64  # pivots drawn at once
 _STEP = 1e-4  # relative residual of one solve
 _ON_RADIUS = 1e-4  # relative: the gap is second order in it
-_FLOOR = 1e-9  # least penalty, relative: products are float32
+_FLOOR = 1e-7  # least penalty, relative: products are float32
 
 
 class Preconditioner:

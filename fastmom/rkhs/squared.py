@@ -53,18 +53,6 @@ def squared_ball(K: Array, Y: Array, radius: float) -> BallFit:
     )
 
 
-def squared_in_features(features: Array, Y: Array, radius: float) -> tuple[Array, float, int]:
-    """Weights (r, q) of norm at most `radius` that minimise half the mean squared error; penalty, steps.
-
-    By the normal equations, of features Phi (n, r) and labels Y (n, q).
-    """
-    spectrum, axes = np.linalg.eigh(features.T @ features)
-    spectrum = np.maximum(spectrum, 0.0)
-    along = axes.T @ (features.T @ Y)
-    penalty, steps = penalty_at(spectrum, np.sum(along * along, axis=1), radius)
-    return axes @ (along / (spectrum + penalty)[:, np.newaxis]), penalty / len(features), steps
-
-
 def squared_by_factors(K: Array, Y: Array, radius: float, start: float) -> BallFit:
     """As `squared_ball`, by a few Cholesky factorisations: Newton on 1 / norm from a penalty near the right one.
 

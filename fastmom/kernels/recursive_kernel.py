@@ -121,7 +121,7 @@ def kernel_product(scratch, X, Z, V, depth, out):
     for lane in prange(lanes):
         for b in range(lane, n_tiles, lanes):
             i, k = b * TILE_ROWS, min(n, (b + 1) * TILE_ROWS)
-            product = part(scratch[lane], TILE_ROWS * min(m, TILE_COLUMNS), k - i, q) if q > 1 else V
+            product = part(scratch[lane], min(n, TILE_ROWS) * min(m, TILE_COLUMNS), k - i, q) if q > 1 else V
             for j in range(0, m, TILE_COLUMNS):
                 end = min(m, j + TILE_COLUMNS)
                 T = part(scratch[lane], 0, k - i, end - j)

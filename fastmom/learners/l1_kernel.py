@@ -20,7 +20,8 @@ from fastmom.runtime.validation import as_choice, as_number, as_rng
 SOLVERS = {"squared": ("dense", "pcg", "nystrom"), "logistic": ("dense", "nystrom"), "hinge": ("dense",)}
 DENSE = 3000  # rows up to which the kernel matrix is stored
 PCG = 100_000
-PROVEN = {"squared": 1e-5, "logistic": 1e-6, "hinge": 1e-3}  # relative gap that counts as solved
+RELATIVE = 1e-5  # gap that counts as solved, relative to the loss
+ABSOLUTE = {"squared": 1e-12, "logistic": 1e-8, "hinge": 1e-4}  # or to that of the function zero
 
 
 def learn_l1_kernel(
@@ -207,8 +208,8 @@ def _result(
 ) -> FitResult:
     """The fit as users see it: solved only as far as its gap says."""
     in_span = solver == "nystrom"
-    scale_free = fit.primal - fit.dual <= 1e-12 * problem.loss_at_zero
-    success = in_span or scale_free or fit.relative_gap <= PROVEN[problem.loss]
+    solved = fit.primal - fit.dual <= ABSOLUTE[problem.loss] * problem.loss_at_zero
+    success = in_span or solved or fit.relative_gap <= RELATIVE
     status = ("span_optimum" if in_span else "ball_optimum") if success else "not_converged"
     kind = "exact" if fit.exact_gap else "estimate"
     return FitResult(

@@ -99,7 +99,7 @@ def test_the_radius_of_the_theory():
     np.testing.assert_allclose(fit.diagnostics["radius"], np.exp(fm.network_norm_bound(2, 1.0, "erf", 0.25)))
     with pytest.raises(ValueError, match=r"^radius: .*constrains nothing"):
         fm.learn_l1_kernel(X, y, radius="theory", depth=3, network=(1.0, "erf", 1.0))
-    with pytest.raises(ValueError, match="^depth: "):
+    with pytest.raises(ValueError, match=r"^depth: "):
         fm.learn_l1_kernel(X, y, radius="theory", depth=1.5)
 
 

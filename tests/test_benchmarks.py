@@ -48,6 +48,9 @@ def small(monkeypatch):
     rivals = importlib.import_module("benchmarks.rivals")
     for name in rivals.DRAWS:
         monkeypatch.setitem(rivals.DRAWS, name, 1)
+    kernel = importlib.import_module("benchmarks.l1_kernel")
+    for name, rows in kernel.ROWS.items():
+        monkeypatch.setitem(kernel.ROWS, name, min(rows, 300))
     auto = importlib.import_module("benchmarks.auto")
     monkeypatch.setattr(auto, "SWEEP", auto.SWEEP[::8])
     shrink_l1(monkeypatch)

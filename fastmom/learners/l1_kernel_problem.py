@@ -99,7 +99,7 @@ class Problem:
                 self._squared_span(radius) if self.loss == "squared" else self._logistic_span(radius)
             ), span.landmarks
         if solver == "pcg":
-            size = self.n_landmarks or 500
+            size = self.n_landmarks or (500 if self.n_rows < 10_000 else 1000)
             rng = np.random.default_rng(self._solver_seed)
             return squared_by_gradients(self.double, self.Y, self.depth, radius, rng, n_landmarks=size), self.double
         if self.loss == "squared":

@@ -22,7 +22,7 @@ Single = npt.NDArray[np.float32]
 _ROUNDS = 12
 _STEPS = 100
 _BLOCK = 64  # pivots drawn at once
-_STEP = 1e-4  # relative residual of one solve
+_STEP = 1e-3  # relative residual of one solve: the gap is second order in it
 _ON_RADIUS = 1e-4  # relative: the gap is second order in it
 _FLOOR = 1e-7  # least penalty, relative: products are float32
 

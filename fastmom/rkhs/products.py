@@ -152,7 +152,7 @@ def product_with(X: Array, Z: Array, V: Array, depth: float) -> Array:
 def as_ball_rows(X: Any, name: str = "X", scale: float = 1.0, dtype: Any = None) -> Array:
     """Rows in the unit ball after division by `scale`, C-contiguous and read-only.
 
-    float32 stays float32 and everything else becomes float64, unless a dtype is given.
+    float32 that needs no scaling stays float32 and everything else becomes float64, unless a dtype is given.
 
     Raises
     ------
@@ -161,7 +161,8 @@ def as_ball_rows(X: Any, name: str = "X", scale: float = 1.0, dtype: Any = None)
     """
     matrix = as_matrix(X, name)
     require_finite(matrix, name)
-    kind = np.dtype(dtype or (np.float32 if matrix.dtype.newbyteorder("=") == np.float32 else np.float64))
+    single = scale == 1.0 and matrix.dtype.newbyteorder("=") == np.float32
+    kind = np.dtype(dtype or (np.float32 if single else np.float64))
     rows = np.ascontiguousarray(matrix, dtype=kind) if scale == 1.0 else np.divide(matrix, scale, dtype=np.float64)
     rows = _working(rows, kind)
     squares = np.einsum("ij,ij->i", rows, rows, dtype=np.float64)

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from fastmom.comparison import Comparison as Comparison
     from fastmom.comparison import compare as compare
     from fastmom.learners.auto import learn as learn
+    from fastmom.learners.l1_kernel import l1_kernel_path as l1_kernel_path
+    from fastmom.learners.l1_kernel import learn_l1_kernel as learn_l1_kernel
     from fastmom.learners.landscape import learn_landscape as learn_landscape
     from fastmom.learners.narrow import learn_narrow as learn_narrow
     from fastmom.learners.rectified import learn_rectified as learn_rectified
@@ -27,6 +29,9 @@ if TYPE_CHECKING:
     from fastmom.result import Certificate as Certificate
     from fastmom.result import FitResult as FitResult
     from fastmom.result import Unidentified as Unidentified
+    from fastmom.rkhs.norms import network_norm_bound as network_norm_bound
+    from fastmom.rkhs.products import kernel_matmul as kernel_matmul
+    from fastmom.rkhs.products import recursive_kernel as recursive_kernel
     from fastmom.teachers import make_samples as make_samples
     from fastmom.teachers import random_teacher as random_teacher
     from fastmom.teachers import sample_inputs as sample_inputs
@@ -43,14 +48,19 @@ _HOMES = {
     "contract": "moments.contraction",
     "contract_matrix": "moments.contraction",
     "hermite_residual": "moments.hermite",
+    "kernel_matmul": "rkhs.products",
+    "l1_kernel_path": "learners.l1_kernel",
     "learn": "learners.auto",
+    "learn_l1_kernel": "learners.l1_kernel",
     "learn_landscape": "learners.landscape",
     "learn_narrow": "learners.narrow",
     "learn_rectified": "learners.rectified",
     "learn_symmetric": "learners.symmetric",
     "load": "network",
     "make_samples": "teachers",
+    "network_norm_bound": "rkhs.norms",
     "random_teacher": "teachers",
+    "recursive_kernel": "rkhs.products",
     "sample_inputs": "teachers",
     "small_tensor": "moments.tensors",
 }

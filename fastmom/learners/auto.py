@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from fastmom.learners.l1_kernel import learn_l1_kernel
 from fastmom.learners.landscape import learn_landscape
 from fastmom.learners.narrow import learn_narrow
 from fastmom.learners.rectified import learn_rectified
@@ -19,6 +20,7 @@ from fastmom.result import FitResult
 from fastmom.runtime.validation import as_choice
 
 LEARNERS: dict[str, Callable[..., FitResult]] = {
+    "l1_kernel": learn_l1_kernel,
     "landscape": learn_landscape,
     "narrow": learn_narrow,
     "rectified": learn_rectified,
@@ -55,7 +57,7 @@ def learn(
         Inputs.
     Y : array_like (n, m) or (n,)
         Labels.
-    method : {"auto", "landscape", "narrow", "rectified", "symmetric"}
+    method : {"auto", "l1_kernel", "landscape", "narrow", "rectified", "symmetric"}
         Which learner; "auto" takes the routes of `learn_rectified` in turn, by the rank and noise of the labels, and
         with biases where a network without fails, unless ``bias`` is given. ``result.variant`` and the message tell
         which and why.
@@ -65,7 +67,7 @@ def learn(
         Same value, same bits.
     **options
         Of the learner, e.g. ``bias=True``, ``noise="none"``; see `learn_rectified`,
-        `learn_symmetric`, `learn_landscape`, `learn_narrow`.
+        `learn_symmetric`, `learn_landscape`, `learn_narrow`, `learn_l1_kernel`.
 
     Returns
     -------
@@ -95,6 +97,10 @@ def learn(
             near = difflib.get_close_matches(name, known, n=1)
             advice = f"did you mean {near[0]!r}?" if near else f"it takes {', '.join(known)}"
             raise TypeError(f"{name}: the {learner.__name__} learner has no such option; {advice}")
+    if "n_hidden" not in known:
+        if n_hidden is not None:
+            raise TypeError(f"n_hidden: the {learner.__name__} learner finds no network, so it has none; leave it out")
+        return learner(X, Y, rng=rng, **options)
     if method != "auto":
         return learner(X, Y, n_hidden, rng=rng, **options)
     return _chosen(X, Y, n_hidden, rng, options)

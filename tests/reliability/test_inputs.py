@@ -139,6 +139,7 @@ MATRIX_DOORS = {
     "noisy": lambda a: fm.learn_rectified(a, learnable(WHOLE), 3, bias=True, noise="gaussian", rng=0).network,
     "learn_landscape": lambda a: fm.learn_landscape(a, ONE_NEURON, 1, rng=0).network,
     "learn_narrow": lambda a: fm.learn_narrow(a, ONE_NEURON, 1, rng=0).network,
+    "learn_l1_kernel": lambda a: fm.learn_l1_kernel(a, ONE_NEURON, radius=3.0, rescale=True, rng=0).predict(a),
     "predict": TEACHER.predict,
     "result.predict": lambda a: fm.FitResult(network=TEACHER, success=True, status="recovered").predict(a),
     "compare": lambda a: fm.compare(fm.random_teacher(4, 3, 4, rng=5), TEACHER, a).function_error,
@@ -311,6 +312,11 @@ def but_none(cases):
     return [case for case in cases if case[0] is not None]
 
 
+SMALL = np.array([[0.6, 0.8], [0.0, -1.0], [0.1, 0.2], [0.0, 0.0]])
+DOORS_OF_THE_BALL = {
+    "learn_l1_kernel": lambda **options: fm.learn_l1_kernel(X, Y[:, 0], **{"rescale": True, "radius": 1.0} | options),
+    "l1_kernel_path": lambda **options: fm.l1_kernel_path(X, Y[:, 0], [1.0], **{"rescale": True} | options),
+}
 BIASES = bad("both", 2, None, [], np.ones(2), kind=ValueError)
 ARGUMENTS = {
     ("n_hidden", "learn"): (lambda v: fm.learn(X, Y, n_hidden=v), but_none(COUNTS)),
@@ -337,7 +343,48 @@ ARGUMENTS = {
     ("variant", "learn_narrow"): (lambda v: fm.learn_narrow(X, Y, variant=v), WORDS),
     ("polish", "learn_narrow"): (lambda v: fm.learn_narrow(X, Y, polish=v), bad(None, 1, "yes", np.ones(2))),
     ("rng", "learn_narrow"): (lambda v: fm.learn_narrow(X, Y, rng=v), SEEDS),
+    **{
+        (name, door): (lambda v, name=name, door=door: DOORS_OF_THE_BALL[door](**{name: v}), cases)
+        for door in ("learn_l1_kernel", "l1_kernel_path")
+        for name, cases in {
+            "depth": [*FRACTIONS, (2e6, ValueError)],
+            "loss": WORDS,
+            "solver": WORDS,
+            "n_landmarks": but_none(COUNTS),
+            "rescale": bad(None, 1, "yes", np.ones(2)),
+            "rng": SEEDS,
+        }.items()
+    },
+    ("radius", "learn_l1_kernel"): (
+        lambda v: DOORS_OF_THE_BALL["learn_l1_kernel"](radius=v),
+        [*but_none(FRACTIONS), (0.0, ValueError), ("theories", ValueError)],
+    ),
+    ("radii", "l1_kernel_path"): (
+        lambda v: fm.l1_kernel_path(X, Y, v, rescale=True),
+        bad(None, 1.0, [], [0.0], [np.nan], ["theory"], [None]),
+    ),
+    ("n_hidden", "l1_kernel"): (lambda v: fm.learn(X, Y, "l1_kernel", n_hidden=v), bad(3, kind=TypeError)),
+    ("depth", "recursive_kernel"): (lambda v: fm.recursive_kernel(0.1 * SMALL, depth=v), FRACTIONS),
+    ("out", "recursive_kernel"): (
+        lambda v: fm.recursive_kernel(SMALL, out=v),
+        bad(np.zeros((3, 3)), np.zeros((4, 4), np.float32), np.zeros((4, 8))[:, ::2], [[0.0] * 4] * 4),
+    ),
+    ("Z", "recursive_kernel"): (
+        lambda v: fm.recursive_kernel(SMALL, v),
+        bad(np.zeros((2, 3)), 2 * np.eye(2), np.full((2, 2), np.nan), "z", np.zeros(2)),
+    ),
+    ("V", "kernel_matmul"): (
+        lambda v: fm.kernel_matmul(SMALL, None, v),
+        bad(np.ones(3), np.ones((3, 2)), None, "v", [np.nan] * 4, 1.0),
+    ),
     ("method", "learn"): (lambda v: fm.learn(X, Y, v), WORDS),
+    ("depth", "network_norm_bound"): (
+        lambda v: fm.network_norm_bound(v, 1.0),
+        [case for case in COUNTS if case[0] is None or not np.array_equal(case[0], 0)],
+    ),
+    ("L", "network_norm_bound"): (lambda v: fm.network_norm_bound(1, v), [*FRACTIONS, (0.0, ValueError)]),
+    ("activation", "network_norm_bound"): (lambda v: fm.network_norm_bound(1, 1.0, v), WORDS),
+    ("c", "network_norm_bound"): (lambda v: fm.network_norm_bound(1, 1.0, c=v), [*FRACTIONS, (0, ValueError)]),
     ("n", "sample_inputs"): (lambda v: fm.sample_inputs(v, 3), COUNTS),
     ("d", "sample_inputs"): (lambda v: fm.sample_inputs(3, v), COUNTS),
     ("law", "sample_inputs"): (lambda v: fm.sample_inputs(3, 3, v), WORDS),

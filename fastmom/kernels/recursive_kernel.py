@@ -4,6 +4,7 @@ With s = 1 - x.z, ``K_p = 1 - s / (1 + p s)`` for every real p >= 0: one divisio
 of products into a buffer that stays in cache, one loop turns it into kernel values or multiplies it by a vector, and
 no tile is visited twice. Tiles do not depend on threads. Inputs lie in the unit ball, one dtype throughout; depth is an
 array (1,) of that dtype, so that float32 stays float32. The first argument is scratch (lanes, tile_scratch(..)).
+Division is NumPy's: Python's may raise, and loops that may raise are not vectorised.
 """
 
 import numpy as np
@@ -31,7 +32,7 @@ def _to_kernel(T, depth):
     flat = T.reshape(-1)
     for i in range(flat.shape[0]):
         s = one - flat[i]
-        flat[i] = one - s / (one + p * s)
+        flat[i] = one - np.divide(s, one + p * s)
 
 
 @block
@@ -46,7 +47,7 @@ def _copy_as_kernel(T, depth, out):
         else:
             for j in range(T.shape[1]):
                 s = one - T[i, j]
-                out[i, j] = one - s / (one + p * s)
+                out[i, j] = one - np.divide(s, one + p * s)
 
 
 @block
@@ -62,7 +63,7 @@ def _add_times_vector(T, depth, v, out):
         else:
             for j in range(T.shape[1]):
                 s = one - T[i, j]
-                total += (one - s / (one + p * s)) * v[j]
+                total += (one - np.divide(s, one + p * s)) * v[j]
         out[i] += total
 
 

@@ -36,18 +36,15 @@ def _to_kernel(T, depth):
 
 
 @block
-def _copy_as_kernel(T, depth, out):
-    """Write the kernel values of a tile of products to a part of a larger matrix."""
-    one = T.dtype.type(1)
-    p = depth[0]
+def _copy_as_kernel(T, depth, out, first, start):
+    """Write the kernel values of a tile of products into the larger out, from (first, start) on.
+
+    The whole of out is C-contiguous and a part of it is not: only so are writes vectorised.
+    """
+    _to_kernel(T, depth)
     for i in range(T.shape[0]):
-        if p == 0:
-            for j in range(T.shape[1]):
-                out[i, j] = T[i, j]
-        else:
-            for j in range(T.shape[1]):
-                s = one - T[i, j]
-                out[i, j] = one - np.divide(s, one + p * s)
+        for j in range(T.shape[1]):
+            out[first + i, start + j] = T[i, j]
 
 
 @block
@@ -90,7 +87,7 @@ def kernel_tiles(scratch, X, Z, depth, out):
                 end = min(m, j + TILE_COLUMNS)
                 T = part(scratch[lane], 0, k - i, end - j)
                 np.dot(X[i:k], Z[j:end].T, T)
-                _copy_as_kernel(T, depth, out[i:k, j:end])
+                _copy_as_kernel(T, depth, out, i, j)
 
 
 @driver
@@ -105,7 +102,7 @@ def kernel_gram(scratch, X, depth, out):
                 end = min(k, j + TILE_ROWS)
                 T = part(scratch[lane], 0, k - i, end - j)
                 np.dot(X[i:k], X[j:end].T, T)
-                _copy_as_kernel(T, depth, out[i:k, j:end])
+                _copy_as_kernel(T, depth, out, i, j)
                 if j < i:
                     _mirror(out[i:k, j:end], out[j:end, i:k])
                 else:

@@ -4,6 +4,7 @@ With s = 1 - x.z, ``K_p = 1 - s / (1 + p s)`` for every real p >= 0: one divisio
 of products into a buffer that stays in cache, one loop turns it into kernel values or multiplies it by a vector, and
 no tile is visited twice. Tiles do not depend on threads. Inputs lie in the unit ball, one dtype throughout; depth is an
 array (1,) of that dtype, so that float32 stays float32. The first argument is scratch (lanes, tile_scratch(..)).
+Division is NumPy's: Python's may raise, and loops that may raise are not vectorised.
 """
 
 import numpy as np
@@ -31,22 +32,19 @@ def _to_kernel(T, depth):
     flat = T.reshape(-1)
     for i in range(flat.shape[0]):
         s = one - flat[i]
-        flat[i] = one - s / (one + p * s)
+        flat[i] = one - np.divide(s, one + p * s)
 
 
 @block
-def _copy_as_kernel(T, depth, out):
-    """Write the kernel values of a tile of products to a part of a larger matrix."""
-    one = T.dtype.type(1)
-    p = depth[0]
+def _copy_as_kernel(T, depth, out, first, start):
+    """Write the kernel values of a tile of products into the larger out, from (first, start) on.
+
+    The whole of out is C-contiguous and a part of it is not: only so are writes vectorised.
+    """
+    _to_kernel(T, depth)
     for i in range(T.shape[0]):
-        if p == 0:
-            for j in range(T.shape[1]):
-                out[i, j] = T[i, j]
-        else:
-            for j in range(T.shape[1]):
-                s = one - T[i, j]
-                out[i, j] = one - s / (one + p * s)
+        for j in range(T.shape[1]):
+            out[first + i, start + j] = T[i, j]
 
 
 @block
@@ -62,7 +60,7 @@ def _add_times_vector(T, depth, v, out):
         else:
             for j in range(T.shape[1]):
                 s = one - T[i, j]
-                total += (one - s / (one + p * s)) * v[j]
+                total += (one - np.divide(s, one + p * s)) * v[j]
         out[i] += total
 
 
@@ -89,7 +87,7 @@ def kernel_tiles(scratch, X, Z, depth, out):
                 end = min(m, j + TILE_COLUMNS)
                 T = part(scratch[lane], 0, k - i, end - j)
                 np.dot(X[i:k], Z[j:end].T, T)
-                _copy_as_kernel(T, depth, out[i:k, j:end])
+                _copy_as_kernel(T, depth, out, i, j)
 
 
 @driver
@@ -104,7 +102,7 @@ def kernel_gram(scratch, X, depth, out):
                 end = min(k, j + TILE_ROWS)
                 T = part(scratch[lane], 0, k - i, end - j)
                 np.dot(X[i:k], X[j:end].T, T)
-                _copy_as_kernel(T, depth, out[i:k, j:end])
+                _copy_as_kernel(T, depth, out, i, j)
                 if j < i:
                     _mirror(out[i:k, j:end], out[j:end, i:k])
                 else:

@@ -1,0 +1,142 @@
+"""What can be asked to solve a cell's problem: every learner, and rivals, behind one call."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import typing
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fastmom.experiments import rivals
+from fastmom.learners import auto
+from fastmom.network import TwoLayerNetwork
+from fastmom.result import FitResult
+from fastmom.runtime.validation import as_choice
+
+Array = npt.NDArray[np.float64]
+
+UNKNOWN = "unknown"  # value of the option n_hidden: the method is not told
+_GIVEN = ("X", "Y", "y", "rng")  # arguments that are no options
+_RECOVERED = 1e-10  # relative residual below which a student of exact labels has found the network
+
+
+@dataclass(frozen=True)
+class Known:
+    """What a method may be told about the network behind the labels."""
+
+    n_hidden: int
+    bias: bool
+    activation: str
+
+
+def method_names() -> tuple[str, ...]:
+    """Names of all methods: "auto", the learners, the rivals."""
+    return ("auto", *auto.LEARNERS, *RIVALS)
+
+
+def check_method(name: Any, options: Mapping[str, Any]) -> None:
+    """Refuse an unknown method, an option it does not have, or a word that the option cannot be.
+
+    Raises
+    ------
+    ValueError
+        Beginning with "method:" or "options.<name>:", with the nearest valid one.
+    """
+    as_choice(name, "method", method_names())
+    known = option_hints(name)
+    for option, value in options.items():
+        if option not in known:
+            near = difflib.get_close_matches(option, known, n=1)
+            advice = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(sorted(known))}"
+            raise ValueError(f"options.{option}: the method {name!r} has no such option; {advice}")
+        words = _words(known[option])
+        if isinstance(value, str) and words and not (option == "n_hidden" and value == UNKNOWN):
+            as_choice(value, f"options.{option}", words)
+
+
+def option_hints(name: str) -> dict[str, Any]:
+    """Options of a method with their type hints."""
+    function = _function(name)
+    hints = typing.get_type_hints(function)
+    return {option: hints.get(option, Any) for option in inspect.signature(function).parameters if option not in _GIVEN}
+
+
+def solve(name: str, X: Array, Y: Array, known: Known, options: Mapping[str, Any], rng: int) -> FitResult:
+    """Let a method learn from samples, told what it can be told.
+
+    Parameters
+    ----------
+    name : str
+        One of `method_names`.
+    X : ndarray (n, d)
+    Y : ndarray (n, m)
+    known : Known
+        The number of neurons, whether there are biases, the activation; each is passed on if the method has an
+        argument for it and the options do not set it. ``n_hidden="unknown"`` among the options withholds the number.
+    options : mapping
+        Of the method.
+    rng : int
+
+    Returns
+    -------
+    FitResult
+    """
+    told = {"n_hidden": known.n_hidden, "bias": known.bias, "activation": known.activation, **options}
+    if told["n_hidden"] == UNKNOWN:
+        told["n_hidden"] = None
+    has = option_hints(name)
+    arguments = {option: value for option, value in told.items() if option in has}
+    if name == "auto":
+        return auto.learn(X, Y, rng=rng, **arguments)
+    return _function(name)(X, Y, rng=rng, **arguments)
+
+
+def _function(name: str) -> Callable[..., FitResult]:
+    if name == "auto":
+        return auto.LEARNERS["rectified"]  # whose options "auto" takes
+    return auto.LEARNERS[name] if name in auto.LEARNERS else RIVALS[name]
+
+
+def _words(hint: Any) -> tuple[str, ...]:
+    """Words that a type hint allows; empty if it does not list them."""
+    if typing.get_origin(hint) is typing.Literal:
+        return tuple(word for word in typing.get_args(hint) if isinstance(word, str))
+    return tuple(word for part in typing.get_args(hint) for word in _words(part))
+
+
+def _lbfgs_student(
+    X: Array,
+    Y: Array,
+    n_hidden: int,
+    *,
+    bias: bool = False,
+    activation: str = "relu",
+    starts: int = 1,
+    max_iterations: int = 4000,
+    patience: int | None = None,
+    rng: np.random.Generator | int | None = None,
+) -> FitResult:
+    limits = {"starts": starts, "max_iterations": max_iterations, "patience": patience}
+    fit = rivals.lbfgs_student(X, Y, n_hidden, bias=bias, activation=activation, rng=rng, **limits)  # type: ignore[arg-type]
+    return _student_result("lbfgs_student", fit.network, fit.residual, f"the best of {starts} starts")
+
+
+def _student_result(method: str, network: TwoLayerNetwork, residual: float, how: str) -> FitResult:
+    """A trained student as a result: without a certificate, and a success only if it fits to round-off."""
+    found = residual < _RECOVERED
+    return FitResult(
+        network=network,
+        success=found,
+        status="recovered" if found else "trained",
+        message=f"{how}, relative residual {residual:.2g}",
+        method=method,
+        diagnostics={"residual": residual},
+    )
+
+
+RIVALS: dict[str, Callable[..., FitResult]] = {"lbfgs_student": _lbfgs_student}

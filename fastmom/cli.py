@@ -1,4 +1,4 @@
-"""The `fastmom` command: demo, sample, fit, predict, compare.
+"""The `fastmom` command: demo, sample, fit, predict, compare, report, reproduce.
 
 Parsing imports neither NumPy nor Numba, so that `--help` and usage errors are instant; each command imports what it
 needs. Exit codes: 0 done (for demo and fit: recovered), 1 not recovered, 2 bad usage or input, 130 interrupted.
@@ -16,6 +16,8 @@ import os
 import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
+
+from fastmom.experiments.arguments import report_arguments, reproduce_arguments
 
 RECOVERED, NOT_RECOVERED, BAD_INPUT, INTERRUPTED, PIPE_CLOSED = 0, 1, 2, 130, 141
 BIASES = {"none": False, "hidden": "hidden", "output": "output", "both": True}
@@ -120,6 +122,8 @@ def _parser() -> _Parser:
     compare.add_argument("student", metavar="STUDENT.npz", help="network that fit saved")
     compare.add_argument("teacher", metavar="TEACHER.npz", help="the truth")
     compare.add_argument("--x", metavar="X", help=".npy or .npz inputs on which to compare (default: Gaussian rows)")
+    report_arguments(command("report", None, "what the results of a sweep say: table, files, plots"))
+    reproduce_arguments(command("reproduce", None, "run an experiment of the papers, with its table and plot"))
     return parser
 
 

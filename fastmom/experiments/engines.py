@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from fastmom.experiments.all_trials import TRIALS
 from fastmom.experiments.cells import Cell, cell_key, plain, streams
 from fastmom.experiments.store import DONE, FAILED, Row
-from fastmom.experiments.trials import TRIALS
 
 
 def run_cell(cell: Cell, code: str, worker: str) -> Row:

@@ -76,7 +76,7 @@ class PlotSpec:
     reference: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def read(cls, table: Mapping[str, Any], where: str = "plot") -> PlotSpec:
+    def read(cls, table: Any, where: str = "plot") -> PlotSpec:
         """Check a table of a TOML file.
 
         Raises
@@ -84,6 +84,8 @@ class PlotSpec:
         ValueError
             For unknown or missing keys and values of the wrong kind, with the nearest valid one.
         """
+        if not isinstance(table, dict):
+            raise ValueError(f"{where}: expected a table, got {table!r}")
         known = {item.name for item in fields(cls)}
         for name in table:
             if name not in known:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,7 @@ WORDS = 60  # letters that fit below an axis
 PER_ROW = 4  # panels side by side
 
 
-def save_plots(plots: dict[str, PlotSpec], rows: Sequence[Row], folder: str | Path) -> list[Path]:
+def save_plots(plots: dict[str, PlotSpec], rows: Sequence[Row], folder: str | os.PathLike[str]) -> list[Path]:
     """Draw each plot and save it as PNG and SVG.
 
     Parameters

@@ -18,8 +18,14 @@
     [rivals]                     # further methods on the same data, with their own options
     lbfgs_student = { starts = 10 }
 
+    [plots.threshold]            # what `fastmom report` draws, see `fastmom.experiments.plot_data.PlotSpec`
+    kind = "curve"
+    x = "n_samples"
+    y = "success"
+
 The top-level ``kind``, "recovery" unless given, names the trial, which says what a cell may have
-(`fastmom.experiments.trials`).
+(`fastmom.experiments.trials`). A table ``quick`` is for `fastmom reproduce`: entries that replace those of
+``[grid]``, ``[fixed]`` and ``[rivals]`` in its small form.
 """
 
 from __future__ import annotations
@@ -32,12 +38,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
+from fastmom.experiments.all_trials import TRIALS, Trial
 from fastmom.experiments.cells import OPTION, Cell, crossed, is_of_method
+from fastmom.experiments.plot_data import PlotSpec
 from fastmom.experiments.toml_text import line_of, read_toml
-from fastmom.experiments.trials import TRIALS, Trial
 from fastmom.runtime.validation import as_choice, as_count
 
-_TABLES = ("grid", "fixed", "rivals")
+_TABLES = ("grid", "fixed", "rivals", "plots", "quick")
 _TEXTS = ("name", "title", "text", "kind")
 _MOST_CELLS = 1_000_000
 
@@ -59,6 +66,8 @@ class Spec:
         As written, tables flattened: ``options.variant`` is one name.
     source : str
         The TOML.
+    plots : dict
+        What `fastmom report` draws of the results, by name.
     """
 
     name: str
@@ -70,6 +79,7 @@ class Spec:
     fixed: dict[str, Any]
     rivals: dict[str, dict[str, Any]]
     source: str = field(repr=False)
+    plots: dict[str, PlotSpec] = field(repr=False, default_factory=dict)
 
 
 def read_spec(path: str | os.PathLike[str]) -> Spec:
@@ -158,7 +168,17 @@ class _Reader:
         rivals = self._rivals(trial)
         cells = self._cells(trial, kind, grid, fixed, rivals)
         name = texts["name"] or Path(self._file).stem
-        return Spec(name, texts["title"], texts["text"], kind, cells, grid, fixed, rivals, self._source)
+        return Spec(name, texts["title"], texts["text"], kind, cells, grid, fixed, rivals, self._source, self._plots())
+
+    def _plots(self) -> dict[str, PlotSpec]:
+        plots = {}
+        for name, table in self._content.get("plots", {}).items():
+            try:
+                plots[name] = PlotSpec.read(table, name)
+            except ValueError as error:
+                where, _, what = str(error).partition(": ")
+                self._refuse(("plots", name), where.rpartition(".")[2], what)
+        return plots
 
     def _check_top(self) -> None:
         for name, value in self._content.items():

@@ -15,7 +15,7 @@ from fastmom.experiments.cells import OPTION, Cell, method_options
 from fastmom.experiments.methods import Known, check_method, solve
 from fastmom.kernels._compile import compiled_kernels
 from fastmom.result import FitResult
-from fastmom.runtime.validation import as_count, as_number
+from fastmom.runtime.validation import as_choice, as_count, as_number
 
 Array = npt.NDArray[np.float64]
 Check = Callable[[Any, str], Any]
@@ -99,6 +99,11 @@ def word(value: Any, name: str) -> str:
     if not isinstance(value, str):
         raise TypeError(f"{name}: expected a text in quotes, got {value!r}")
     return value
+
+
+def one_of(*words: str) -> Check:
+    """Read one of these words."""
+    return lambda value, name: as_choice(value, name, words)
 
 
 def truth(value: Any, name: str) -> bool:

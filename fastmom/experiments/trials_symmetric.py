@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 import fastmom as fm
+from fastmom.experiments.cells import Cell
 from fastmom.experiments.rivals import lbfgs_student
-from fastmom.experiments.trials import Cell
+from fastmom.experiments.trials import Key, Trial, count, number, one_of, seed, timed, word
 
 Generator = np.random.Generator
 
@@ -34,14 +35,19 @@ def square_network(cell: Cell, data: Generator, method: Generator) -> dict[str, 
     W, A = (_square(size, condition, data) for _ in range(2))
     teacher = fm.TwoLayerNetwork(W, A.T)
     X, Y = fm.make_samples(teacher, cell["n_samples"], law=cell["law"], noise=cell["noise"], rng=data)
-    if cell["method"] in VARIANTS:
-        result = fm.learn_symmetric(X, Y, size, rng=method, **VARIANTS[cell["method"]])
-        network, status = result.network, result.status
-    else:
-        network, status = lbfgs_student(X, Y, size, rng=method, patience=200).network, "trained"
+    method_seed = int(method.integers(1 << 53))
+    (network, status), seconds = timed(lambda: _fitted(cell["method"], X, Y, size, method_seed))
     hidden, output = layer_errors(network, teacher)
     error = max(hidden, output)
-    return {"success": error < RECOVERED, "status": status, "error": error, "hidden_error": hidden, "output_error": output}
+    errors = {"error": error, "hidden_error": hidden, "output_error": output}
+    return {"success": error < RECOVERED, "status": status, **errors, "seconds": {"total": seconds}}
+
+
+def _fitted(method: str, X: Any, Y: Any, size: int, rng: int) -> tuple[fm.TwoLayerNetwork | None, str]:
+    if method in VARIANTS:
+        result = fm.learn_symmetric(X, Y, size, rng=rng, **VARIANTS[method])
+        return result.network, result.status
+    return lbfgs_student(X, Y, size, rng=rng, patience=200).network, "trained"
 
 
 def _square(size: int, condition: float, rng: Generator) -> Any:
@@ -64,3 +70,32 @@ def layer_errors(network: fm.TwoLayerNetwork | None, teacher: fm.TwoLayerNetwork
     pairs = ((W, teacher.W), (A, teacher.A))
     hidden, output = (float(np.linalg.norm(found - true) / np.linalg.norm(true)) for found, true in pairs)
     return hidden, output
+
+
+def _check(cell: Cell) -> None:
+    """Refuse laws, noise and conditions that cannot be, by asking for them."""
+    rng = np.random.default_rng(0)
+    fm.make_samples(
+        fm.TwoLayerNetwork(_square(cell["size"], cell["condition"], rng), np.ones(cell["size"])),
+        1,
+        law=cell["law"],
+        noise=cell["noise"],
+        rng=rng,
+    )
+
+
+TRIALS = {
+    "square_network": Trial(
+        square_network,
+        {
+            "method": Key(one_of(*VARIANTS, "lbfgs_student")),
+            "size": Key(count),
+            "n_samples": Key(count),
+            "law": Key(word, "gaussian"),
+            "noise": Key(number, 0.0),
+            "condition": Key(number, 1.0),
+            "seed": Key(seed, 0),
+        },
+        check=_check,
+    )
+}

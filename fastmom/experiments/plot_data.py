@@ -159,16 +159,21 @@ def split_panels(spec: PlotSpec, rows: Iterable[Row]) -> list[Panel]:
     groups: dict[str, list[Row]] = {}
     for group in grouped(rows, axes):
         groups.setdefault(spec.named(group.axes, axes), []).extend(group.rows + group.failed)
-    return [Panel(title, found) for title, found in groups.items()]
+    return [Panel(title, groups[title]) for title in _as_named(spec, groups)]
 
 
 def split_series(spec: PlotSpec, rows: Iterable[Row]) -> dict[str, list[Row]]:
-    """Rows by what colours tell apart; names that the specification gives come first, in its order."""
+    """Rows by what colours tell apart."""
     found: dict[str, list[Row]] = {}
     for group in grouped(rows, spec.series):
         found.setdefault(spec.named(group.axes, spec.series), []).extend(group.rows + group.failed)
+    return {label: found[label] for label in _as_named(spec, found)}
+
+
+def _as_named(spec: PlotSpec, labels: Iterable[str]) -> list[str]:
+    """Labels in the order of the specification's names, then those it does not have."""
     wanted = list(spec.names.values())
-    return dict(sorted(found.items(), key=lambda item: wanted.index(item[0]) if item[0] in wanted else len(wanted)))
+    return sorted(labels, key=lambda label: wanted.index(label) if label in wanted else len(wanted))
 
 
 def lines(spec: PlotSpec, rows: Iterable[Row]) -> list[Line]:

@@ -35,6 +35,7 @@ STYLE = {
     "svg.hashsalt": "fastmom",  # the same rows give the same file
 }
 NO_ANSWER = "no answer"  # in the legend, beside a cross
+LETTERS = 14  # of a legend that fit in an inch
 WORDS = 60  # letters that fit below an axis
 PER_ROW = 4  # panels side by side
 
@@ -115,7 +116,8 @@ def _legend(figure: Figure, frames: Any) -> None:
     if NO_ANSWER in handles:
         handles[NO_ANSWER] = handles.pop(NO_ANSWER)  # last, and of no series' colour
     if len(handles) > 1:
-        columns = min(len(handles), 4 if figure.get_figwidth() > 7 else 3 if max(map(len, handles)) < 26 else 2)
+        letters = 6 + max(map(len, handles))  # of an entry, its line included
+    columns = max(1, min(len(handles), int(LETTERS * figure.get_figwidth() / letters)))
         figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=columns)
 
 
@@ -130,12 +132,11 @@ def _scales(frame: Axes, spec: PlotSpec) -> None:
         frame.axhline(spec.reference["value"], color="#555555", linewidth=1, linestyle=(0, (5, 3)))
         frame.annotate(
             spec.reference.get("label", ""),
-            (1, spec.reference["value"]),
+            (0, spec.reference["value"]),
             xycoords=("axes fraction", "data"),
-            xytext=(-2, 3),
+            xytext=(4, 3),
             textcoords="offset points",
-            ha="right",
-            color="#555555",
+            color="#333333",
             fontsize=8.5,
         )
 
@@ -151,7 +152,7 @@ def _limits(spec: PlotSpec, panels: Sequence[Panel], frame: Axes) -> None:
         frame.set_ylim(min(ends) / 2, max(ends) * 2)
     elif ends:
         margin = 0.06 * (max(ends) - min(ends) or 1.0)
-        frame.set_ylim(min(0.0, min(ends) - margin), max(ends) + margin)
+        frame.set_ylim(min(ends) - margin, max(ends) + margin)
 
 
 def _curve(frame: Axes, spec: PlotSpec, panel: Panel, looks: dict[str, tuple[str, str]]) -> None:
@@ -236,7 +237,8 @@ def _trace(frame: Axes, spec: PlotSpec, panel: Panel, looks: dict[str, tuple[str
     for label, rows in plot_data.split_series(spec, panel.rows).items():
         for i, row in enumerate(row for row in rows if row["state"] == "done"):
             x, y = row["values"][spec.x], _seen([as_measure(value) for value in row["values"][spec.y]], spec)
-            frame.plot(x, y, color=looks[label][0], linewidth=1.1, alpha=0.75, label=label if i == 0 else None)
+            look = {"color": looks[label][0], "linewidth": 1.1, "marker": looks[label][1] if len(x) == 1 else None}
+            frame.plot(x, y, alpha=0.75, label=label if i == 0 else None, **look)
 
 
 def _no_answer(frame: Axes, x: Sequence[float], values: Sequence[float], colour: str) -> None:

@@ -117,7 +117,7 @@ def _legend(figure: Figure, frames: Any) -> None:
         handles[NO_ANSWER] = handles.pop(NO_ANSWER)  # last, and of no series' colour
     if len(handles) > 1:
         letters = 6 + max(map(len, handles))  # of an entry, its line included
-    columns = max(1, min(len(handles), int(LETTERS * figure.get_figwidth() / letters)))
+        columns = max(1, min(len(handles), int(LETTERS * figure.get_figwidth() / letters)))
         figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=columns)
 
 

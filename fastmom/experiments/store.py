@@ -72,18 +72,26 @@ def read_store(folder: str | os.PathLike[str]) -> Stored:
     rows: dict[str, Row] = {}
     damaged: list[str] = []
     for path in sorted(home.glob("rows-*.jsonl")):
-        for number, line in enumerate(path.read_bytes().split(b"\n"), 1):
-            if not line:
-                continue
-            try:
-                row = _row(line)
-            except (ValueError, RecursionError) as error:
-                damaged.append(f"{path.name}:{number}: {error}")
-                continue
+        for row in rows_from(path, damaged=damaged):
             before = rows.get(row["key"])
             if before is None or before["state"] == FAILED or row["state"] == DONE:
                 rows[row["key"]] = row
     return Stored(list(rows.values()), damaged)
+
+
+def rows_from(path: Path, begin: int = 0, *, damaged: list[str] | None = None) -> Iterator[Row]:
+    """Yield the rows of one file from a byte on, in order; what is no row goes to the list of what is damaged."""
+    if not path.exists():
+        return
+    with path.open("rb") as file:
+        file.seek(begin)
+        for number, line in enumerate(file, 1):
+            try:
+                if line.strip():
+                    yield _row(line)
+            except (ValueError, RecursionError) as error:
+                if damaged is not None:
+                    damaged.append(f"{path.name}:{number}: {error}")
 
 
 def _row(line: bytes) -> Row:
@@ -113,6 +121,7 @@ class Writer:
         self._path = os.path.join(os.fsdecode(folder), f"rows-{worker}.jsonl")
         try:
             self._file = os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            _sync_folder(folder)
             size = os.fstat(self._file).st_size
             # After a line that was cut off the next one must not continue it.
             self._open_end = size > 0 and os.pread(self._file, 1, size - 1) != b"\n"
@@ -135,9 +144,22 @@ class Writer:
             raise _refusal(error, self._path) from error
         self._open_end = False
 
-    def close(self) -> None:
+    def __enter__(self) -> Writer:
+        """Give the writer itself."""
+        return self
+
+    def __exit__(self, *exception: object) -> None:
         """Close the file."""
         os.close(self._file)
+
+
+def _sync_folder(folder: str | os.PathLike[str]) -> None:
+    """Make the name of a new file as safe as its content will be."""
+    home = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(home)
+    finally:
+        os.close(home)
 
 
 def _refusal(error: OSError, path: str) -> OSError:

@@ -101,7 +101,7 @@ def _parser() -> _Parser:
     parser = _Parser(
         prog="fastmom",
         description="Recover one-hidden-layer networks from samples, with a certificate.",
-        epilog="Exit codes: 0 done (demo and fit: recovered), 1 not recovered (sweep: cells failed), 2 bad usage or input.",
+        epilog="Exit codes: 0 done (demo, fit: recovered), 1 not recovered (sweep: cells failed), 2 bad usage or input.",
         allow_abbrev=False,
     )
     commands = parser.add_subparsers(title="commands", required=True, metavar="command")

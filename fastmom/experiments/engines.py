@@ -78,7 +78,7 @@ def failed_row(cell: Cell, code: str, worker: str, message: str) -> Row:
 
 def _row(cell: Cell, code: str, worker: str) -> Row:
     empty: Row = {"key": cell_key(cell, code), "cell": cell, "state": "", "message": "", "values": {}, "seconds": {}}
-    return empty | {"version": code, "worker": worker}
+    return empty | {"version": code, "worker": worker, "finished": round(time.time(), 3)}
 
 
 @dataclass

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import inspect
 import typing
 from collections.abc import Callable, Mapping
@@ -61,7 +62,11 @@ def check_method(name: Any, options: Mapping[str, Any]) -> None:
 
 def option_hints(name: str) -> dict[str, Any]:
     """Options of a method with their type hints."""
-    function = _function(name)
+    return _option_hints(_function(name))
+
+
+@functools.cache
+def _option_hints(function: Callable[..., FitResult]) -> dict[str, Any]:
     hints = typing.get_type_hints(function)
     return {option: hints.get(option, Any) for option in inspect.signature(function).parameters if option not in _GIVEN}
 

@@ -23,6 +23,9 @@ from fastmom.experiments.cells import cell_key
 
 Row = dict[str, Any]
 
+_TEXTS, _DICTS = ("key", "state", "message", "version", "worker"), ("cell", "values", "seconds")
+_PARTS: dict[str, Any] = {**dict.fromkeys(_TEXTS, str), **dict.fromkeys(_DICTS, dict), "finished": int | float}
+
 DONE, FAILED = "done", "failed"
 _LOCK_SECONDS = 5.0  # workers of a sweep that was killed need a moment to notice
 
@@ -44,7 +47,15 @@ class Stored:
 
 
 def read_rows(folder: str | os.PathLike[str]) -> list[Row]:
-    """Rows of a sweep's folder, the last of each key; lines that are damaged are skipped with one warning.
+    """Rows of a sweep's folder, one of each cell: of the version of the code that ran it last.
+
+    Lines that are damaged are skipped, with one warning.
+
+    Returns
+    -------
+    list of dict
+        Each with "key", "cell", "state" ("done" or "failed"), "message", "values", "seconds", "version", "worker" and
+        "finished" (seconds since 1970).
 
     Raises
     ------
@@ -55,7 +66,10 @@ def read_rows(folder: str | os.PathLike[str]) -> list[Row]:
     if stored.damaged:
         more = f" and {len(stored.damaged) - 1} more lines" if len(stored.damaged) > 1 else ""
         warnings.warn(f"skipped what is no row: {stored.damaged[0]}{more}", RuntimeWarning, stacklevel=2)
-    return stored.rows
+    newest: dict[str, Row] = {}
+    for row in sorted(stored.rows, key=lambda row: row["finished"]):
+        newest[json.dumps(row["cell"], sort_keys=True)] = row
+    return list(newest.values())
 
 
 def read_store(folder: str | os.PathLike[str]) -> Stored:
@@ -100,8 +114,7 @@ def _row(line: bytes) -> Row:
         row = json.loads(line)
     except ValueError:
         raise ValueError(f"is not JSON, cut off or overwritten ({len(line)} bytes)") from None
-    parts = {"key": str, "cell": dict, "state": str, "message": str, "values": dict, "seconds": dict, "version": str}
-    if not isinstance(row, dict) or not all(isinstance(row.get(name), kind) for name, kind in parts.items()):
+    if not isinstance(row, dict) or not all(isinstance(row.get(name), kind) for name, kind in _PARTS.items()):
         raise ValueError("is JSON, but no row of a sweep")
     if row["state"] not in (DONE, FAILED) or row["key"] != cell_key(row["cell"], row["version"]):
         raise ValueError("its key does not belong to its cell")

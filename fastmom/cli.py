@@ -50,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Python flushes stdout once more at exit, where the missing reader would be reported again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return PIPE_CLOSED
-    except (ValueError, TypeError, OSError, MemoryError) as error:
+    except (ValueError, TypeError, OSError, MemoryError, ModuleNotFoundError) as error:
         if sys.flags.dev_mode:
             raise
         _complain(_one_line(error))
@@ -101,7 +101,7 @@ def _parser() -> _Parser:
     parser = _Parser(
         prog="fastmom",
         description="Recover one-hidden-layer networks from samples, with a certificate.",
-        epilog="Exit codes: 0 done (demo, fit: recovered), 1 not recovered (sweep: cells failed), 2 bad usage or input.",
+        epilog="Exit codes: 0 done (demo, fit: recovered), 1 not recovered (sweep: cells failed), 2 bad usage or input",
         allow_abbrev=False,
     )
     commands = parser.add_subparsers(title="commands", required=True, metavar="command")

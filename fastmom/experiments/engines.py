@@ -60,25 +60,22 @@ def run_here(work: Work) -> Iterator[Row]:
 def run_cell(cell: Cell, code: str, worker: str) -> Row:
     """Run one cell; an error becomes a failed row with its message."""
     began = time.perf_counter()
+    row, values = failed_row(cell, code, worker, ""), {}
     try:
         with single_blas_thread():  # whose number of threads changes the last bits
             values = TRIALS[cell["trial"]].run(cell, *streams(cell))
+        row["state"] = DONE
     except Exception as error:
-        row = failed_row(cell, code, worker, f"{type(error).__name__}: {' '.join(str(error).split())}")
-        return row | {"seconds": {"cell": time.perf_counter() - began}}
+        row["message"] = f"{type(error).__name__}: {' '.join(str(error).split())}"
     elapsed = time.perf_counter() - began
-    seconds = {"cell": elapsed, "total": elapsed, **plain(values.pop("seconds", {}))}
-    return _row(cell, code, worker) | {"state": DONE, "values": plain(values), "seconds": seconds}
+    row["seconds"] = {"cell": elapsed, "total": elapsed, **plain(values.pop("seconds", {}))}
+    return row | {"values": plain(values), "finished": round(time.time(), 3)}
 
 
 def failed_row(cell: Cell, code: str, worker: str, message: str) -> Row:
     """The row of a cell that has no values."""
-    return _row(cell, code, worker) | {"state": FAILED, "message": message}
-
-
-def _row(cell: Cell, code: str, worker: str) -> Row:
-    empty: Row = {"key": cell_key(cell, code), "cell": cell, "state": "", "message": "", "values": {}, "seconds": {}}
-    return empty | {"version": code, "worker": worker, "finished": round(time.time(), 3)}
+    row: Row = {"key": cell_key(cell, code), "cell": cell, "state": FAILED, "message": message, "values": {}}
+    return row | {"seconds": {}, "version": code, "worker": worker, "finished": round(time.time(), 3)}
 
 
 @dataclass

@@ -26,6 +26,7 @@ from fastmom.experiments.store import Row, Writer, rows_from
 
 ONE_THREAD = {name: "1" for name in ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
 _POLL_SECONDS = 0.2
+_STARTS = 3  # workers in a row that may die before they are ready
 _PATIENCE_SECONDS = 10.0  # for a worker to end whose stdin has
 
 
@@ -36,7 +37,7 @@ def run_in_processes(work: Work, jobs: int) -> Iterator[Row]:
     ------
     OSError
         If a worker cannot store its rows.
-    RuntimeError
+    ChildProcessError
         If workers do not start.
     """
     with _Pool(work, jobs) as pool:
@@ -117,6 +118,7 @@ class _Pool:
         self._work = work
         self._waiting = deque(work.cells)
         self._fatal: set[str] = set()
+        self._stillborn = 0
         self._workers: dict[int, _Worker] = {}
         self._selector = selectors.DefaultSelector()
         self._names = [str(i) for i in range(min(jobs, len(self._waiting)))]
@@ -188,20 +190,21 @@ class _Pool:
         self._selector.unregister(file)
         worker = self._workers.pop(file)
         how = worker.end()
-        if not worker.ready:
-            raise RuntimeError(f"a worker {how} before its first cell; try jobs=1")
+        self._stillborn = 0 if worker.ready else self._stillborn + 1
+        if self._stillborn == _STARTS:
+            raise ChildProcessError(f"workers do not start: the last of {_STARTS} {how}; jobs=1 needs none")
         stored = worker.stored()
         while worker.pending and cell_key(worker.pending[0], self._work.code) in stored:
             yield stored[cell_key(worker.pending.popleft(), self._work.code)]
-        if worker.pending:
+        if worker.pending and worker.ready:
             first = worker.pending.popleft()
             key = cell_key(first, self._work.code)
             if key in self._fatal:
                 yield self._failed(first, f"its worker {how}, twice")
             else:
                 self._fatal.add(key)
-                self._waiting.appendleft(first)
-            self._waiting.extendleft(reversed(worker.pending))
+                worker.pending.appendleft(first)
+        self._waiting.extendleft(reversed(worker.pending))
         self._start(worker.name)
 
     def _failed(self, cell: Cell, message: str) -> Row:

@@ -11,7 +11,6 @@ def report_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--csv", metavar="FILE", help="write one line a cell")
     parser.add_argument("--parquet", metavar="FILE", help="write one record a cell (needs pyarrow)")
     parser.add_argument("--plots", metavar="DIR", help="draw the plots as PNG and SVG (needs matplotlib)")
-    parser.set_defaults(run=_report)
 
 
 def reproduce_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,18 +22,19 @@ def reproduce_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", metavar="DIR", default="experiments", help="folder for rows and plots (default: %(default)s)"
     )
-    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="processes (default: %(default)s)")
+    parser.add_argument("--jobs", type=int, metavar="N", help="processes (default: one for each processor)")
     parser.add_argument("--gallery", metavar="DIR", help="run those of the documentation, and save their pictures here")
-    parser.set_defaults(run=_reproduce)
 
 
-def _report(options: argparse.Namespace) -> int:
-    from fastmom.experiments.report import run_report
+def run_report(options: argparse.Namespace) -> int:
+    """Run `fastmom report`."""
+    from fastmom.experiments.report import report
 
-    return run_report(options)
+    return report(options)
 
 
-def _reproduce(options: argparse.Namespace) -> int:
-    from fastmom.experiments.reproduction import run_reproduce
+def run_reproduce(options: argparse.Namespace) -> int:
+    """Run `fastmom reproduce`."""
+    from fastmom.experiments.reproduction import reproduce
 
-    return run_reproduce(options)
+    return reproduce(options)

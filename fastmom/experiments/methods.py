@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import inspect
 import typing
 from collections.abc import Callable, Mapping
@@ -12,9 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fastmom.experiments import rivals
+from fastmom.experiments.students import RIVALS
 from fastmom.learners import auto
-from fastmom.network import TwoLayerNetwork
 from fastmom.result import FitResult
 from fastmom.runtime.validation import as_choice
 
@@ -22,7 +22,6 @@ Array = npt.NDArray[np.float64]
 
 UNKNOWN = "unknown"  # value of the option n_hidden: the method is not told
 _GIVEN = ("X", "Y", "y", "rng")  # arguments that are no options
-_RECOVERED = 1e-10  # relative residual below which a student of exact labels has found the network
 
 
 @dataclass(frozen=True)
@@ -61,7 +60,11 @@ def check_method(name: Any, options: Mapping[str, Any]) -> None:
 
 def option_hints(name: str) -> dict[str, Any]:
     """Options of a method with their type hints."""
-    function = _function(name)
+    return _option_hints(_function(name))
+
+
+@functools.cache
+def _option_hints(function: Callable[..., FitResult]) -> dict[str, Any]:
     hints = typing.get_type_hints(function)
     return {option: hints.get(option, Any) for option in inspect.signature(function).parameters if option not in _GIVEN}
 
@@ -107,36 +110,3 @@ def _words(hint: Any) -> tuple[str, ...]:
     if typing.get_origin(hint) is typing.Literal:
         return tuple(word for word in typing.get_args(hint) if isinstance(word, str))
     return tuple(word for part in typing.get_args(hint) for word in _words(part))
-
-
-def _lbfgs_student(
-    X: Array,
-    Y: Array,
-    n_hidden: int,
-    *,
-    bias: bool = False,
-    activation: str = "relu",
-    starts: int = 1,
-    max_iterations: int = 4000,
-    patience: int | None = None,
-    rng: np.random.Generator | int | None = None,
-) -> FitResult:
-    limits = {"starts": starts, "max_iterations": max_iterations, "patience": patience}
-    fit = rivals.lbfgs_student(X, Y, n_hidden, bias=bias, activation=activation, rng=rng, **limits)  # type: ignore[arg-type]
-    return _student_result("lbfgs_student", fit.network, fit.residual, f"the best of {starts} starts")
-
-
-def _student_result(method: str, network: TwoLayerNetwork, residual: float, how: str) -> FitResult:
-    """A trained student as a result: without a certificate, and a success only if it fits to round-off."""
-    found = residual < _RECOVERED
-    return FitResult(
-        network=network,
-        success=found,
-        status="recovered" if found else "trained",
-        message=f"{how}, relative residual {residual:.2g}",
-        method=method,
-        diagnostics={"residual": residual},
-    )
-
-
-RIVALS: dict[str, Callable[..., FitResult]] = {"lbfgs_student": _lbfgs_student}

@@ -16,11 +16,17 @@ from fastmom.experiments.store import read_rows
 from fastmom.experiments.tables import Row
 
 
-def run_report(options: argparse.Namespace) -> int:
+def report(options: argparse.Namespace) -> int:
     """Print the table of a folder and write what is asked for; 0, or 1 if no cell is finished."""
     if options.plots:
         plots.matplotlib()  # before any work
     rows = read_rows(options.folder)
+    versions = {row["version"] for row in rows}
+    if len(versions) > 1:
+        print(
+            f"rows of {len(versions)} versions of the code stand together: {', '.join(sorted(versions))}",
+            file=sys.stderr,
+        )
     wanted = plots_of(options.folder)
     if options.csv:
         tables.write_csv(rows, options.csv)

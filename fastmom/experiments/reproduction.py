@@ -11,17 +11,21 @@ import argparse
 import difflib
 import json
 import os
+import sys
 import textwrap
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from fastmom.experiments import plots, report, tables
+from fastmom.experiments import plots, tables
+from fastmom.experiments.cells import code_version
+from fastmom.experiments.report import draw, measure_of, show
 from fastmom.experiments.spec import Spec, parse_spec
 from fastmom.experiments.store import read_rows
 from fastmom.experiments.sweep import run_sweep
 from fastmom.experiments.toml_text import read_toml
 
+INTERRUPTED = 130
 GALLERY = (
     "symmetric-samples",
     "landscape-squared-loss",
@@ -110,7 +114,7 @@ def _key(name: str) -> str:
     return name if name.replace("-", "").replace("_", "").isalnum() else json.dumps(name, ensure_ascii=False)
 
 
-def run_reproduce(options: argparse.Namespace) -> int:
+def reproduce(options: argparse.Namespace) -> int:
     """List experiments, or run one or all of them: rows, table, text and pictures; 0, or 1 if a cell failed."""
     if options.list:
         return _list(options.json)
@@ -121,7 +125,12 @@ def run_reproduce(options: argparse.Namespace) -> int:
     specs = [experiment(name, quick=options.quick) for name in wanted]  # errors come before the work
     if options.gallery is not None:
         plots.matplotlib()
-    reports = [_run(spec, options) for spec in specs]
+    reports = []
+    for spec in specs:
+        reports.append(_run(spec, options))
+        if reports[-1]["left"]:
+            print("interrupted; run the same command again to go on", file=sys.stderr)
+            return INTERRUPTED
     if options.json:
         print(json.dumps(reports, allow_nan=False))
     return int(any(entry["failed"] for entry in reports))
@@ -144,15 +153,14 @@ def _run(spec: Spec, options: argparse.Namespace) -> dict[str, Any]:
     if say:
         say(f"{spec.title}\n\n{textwrap.fill(' '.join(spec.text.split()), 100)}\n", flush=True)
     summary = run_sweep(spec, folder, jobs=options.jobs)
-    rows = read_rows(folder)
-    wanted = {row["key"] for row in rows}
-    files = _pictures(spec, rows, folder, options.gallery)
+    rows = [row for row in read_rows(folder) if row["version"] == code_version()]
+    files = [] if summary.n_left else _pictures(spec, rows, folder, options.gallery)
     if say:
-        report.show(spec.plots, rows, files)
+        show(spec.plots, rows, files)
         say(f"rows in {folder}\n", flush=True)
-    groups = tables.summarise(rows, report.measure_of(spec.plots))
-    told = {"name": spec.name, "folder": os.fspath(folder), "cells": len(wanted), "failed": summary.n_failed}
-    return {**told, "groups": groups, "plots": [os.fspath(path) for path in files]}
+    told = {"name": spec.name, "folder": os.fspath(folder), "cells": len(rows), "failed": summary.n_failed}
+    told["left"] = summary.n_left
+    return {**told, "groups": tables.summarise(rows, measure_of(spec.plots)), "plots": [os.fspath(p) for p in files]}
 
 
 def _pictures(spec: Spec, rows: list[tables.Row], folder: Path, gallery: str | None) -> list[Path]:
@@ -162,7 +170,7 @@ def _pictures(spec: Spec, rows: list[tables.Row], folder: Path, gallery: str | N
     except ValueError as error:
         print(error)
         return []
-    files = report.draw(spec.plots, rows, folder)
+    files = draw(spec.plots, rows, folder)
     if gallery is not None:
         Path(gallery).mkdir(parents=True, exist_ok=True)
         for path in files:

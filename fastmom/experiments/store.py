@@ -23,6 +23,9 @@ from fastmom.experiments.cells import cell_key
 
 Row = dict[str, Any]
 
+_TEXTS, _DICTS = ("key", "state", "message", "version", "worker"), ("cell", "values", "seconds")
+_PARTS: dict[str, Any] = {**dict.fromkeys(_TEXTS, str), **dict.fromkeys(_DICTS, dict), "finished": int | float}
+
 DONE, FAILED = "done", "failed"
 _LOCK_SECONDS = 5.0  # workers of a sweep that was killed need a moment to notice
 
@@ -44,7 +47,15 @@ class Stored:
 
 
 def read_rows(folder: str | os.PathLike[str]) -> list[Row]:
-    """Rows of a sweep's folder, the last of each key; lines that are damaged are skipped with one warning.
+    """Rows of a sweep's folder, one of each cell: of the version of the code that ran it last.
+
+    Lines that are damaged are skipped, with one warning.
+
+    Returns
+    -------
+    list of dict
+        Each with "key", "cell", "state" ("done" or "failed"), "message", "values", "seconds", "version", "worker" and
+        "finished" (seconds since 1970).
 
     Raises
     ------
@@ -55,7 +66,10 @@ def read_rows(folder: str | os.PathLike[str]) -> list[Row]:
     if stored.damaged:
         more = f" and {len(stored.damaged) - 1} more lines" if len(stored.damaged) > 1 else ""
         warnings.warn(f"skipped what is no row: {stored.damaged[0]}{more}", RuntimeWarning, stacklevel=2)
-    return stored.rows
+    newest: dict[str, Row] = {}
+    for row in sorted(stored.rows, key=lambda row: row["finished"]):
+        newest[json.dumps(row["cell"], sort_keys=True)] = row
+    return list(newest.values())
 
 
 def read_store(folder: str | os.PathLike[str]) -> Stored:
@@ -72,18 +86,26 @@ def read_store(folder: str | os.PathLike[str]) -> Stored:
     rows: dict[str, Row] = {}
     damaged: list[str] = []
     for path in sorted(home.glob("rows-*.jsonl")):
-        for number, line in enumerate(path.read_bytes().split(b"\n"), 1):
-            if not line:
-                continue
-            try:
-                row = _row(line)
-            except (ValueError, RecursionError) as error:
-                damaged.append(f"{path.name}:{number}: {error}")
-                continue
+        for row in rows_from(path, damaged=damaged):
             before = rows.get(row["key"])
             if before is None or before["state"] == FAILED or row["state"] == DONE:
                 rows[row["key"]] = row
     return Stored(list(rows.values()), damaged)
+
+
+def rows_from(path: Path, begin: int = 0, *, damaged: list[str] | None = None) -> Iterator[Row]:
+    """Yield the rows of one file from a byte on, in order; what is no row goes to the list of what is damaged."""
+    if not path.exists():
+        return
+    with path.open("rb") as file:
+        file.seek(begin)
+        for number, line in enumerate(file, 1):
+            try:
+                if line.strip():
+                    yield _row(line)
+            except (ValueError, RecursionError) as error:
+                if damaged is not None:
+                    damaged.append(f"{path.name}:{number}: {error}")
 
 
 def _row(line: bytes) -> Row:
@@ -92,8 +114,7 @@ def _row(line: bytes) -> Row:
         row = json.loads(line)
     except ValueError:
         raise ValueError(f"is not JSON, cut off or overwritten ({len(line)} bytes)") from None
-    parts = {"key": str, "cell": dict, "state": str, "message": str, "values": dict, "seconds": dict, "version": str}
-    if not isinstance(row, dict) or not all(isinstance(row.get(name), kind) for name, kind in parts.items()):
+    if not isinstance(row, dict) or not all(isinstance(row.get(name), kind) for name, kind in _PARTS.items()):
         raise ValueError("is JSON, but no row of a sweep")
     if row["state"] not in (DONE, FAILED) or row["key"] != cell_key(row["cell"], row["version"]):
         raise ValueError("its key does not belong to its cell")
@@ -113,6 +134,7 @@ class Writer:
         self._path = os.path.join(os.fsdecode(folder), f"rows-{worker}.jsonl")
         try:
             self._file = os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            _sync_folder(folder)
             size = os.fstat(self._file).st_size
             # After a line that was cut off the next one must not continue it.
             self._open_end = size > 0 and os.pread(self._file, 1, size - 1) != b"\n"
@@ -135,9 +157,22 @@ class Writer:
             raise _refusal(error, self._path) from error
         self._open_end = False
 
-    def close(self) -> None:
+    def __enter__(self) -> Writer:
+        """Give the writer itself."""
+        return self
+
+    def __exit__(self, *exception: object) -> None:
         """Close the file."""
         os.close(self._file)
+
+
+def _sync_folder(folder: str | os.PathLike[str]) -> None:
+    """Make the name of a new file as safe as its content will be."""
+    home = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(home)
+    finally:
+        os.close(home)
 
 
 def _refusal(error: OSError, path: str) -> OSError:

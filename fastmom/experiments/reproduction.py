@@ -168,7 +168,7 @@ def _pictures(spec: Spec, rows: list[tables.Row], folder: Path, gallery: str | N
     try:
         plots.matplotlib()
     except ValueError as error:
-        print(error)
+        print(f"fastmom: {error}", file=sys.stderr)
         return []
     files = draw(spec.plots, rows, folder)
     if gallery is not None:

@@ -62,13 +62,19 @@ def as_measure(value: Any) -> float:
 
 
 def varying_axes(rows: Iterable[Row]) -> list[str]:
-    """Entries of the cells that differ between them, the method first and the seed left out."""
+    """Entries of the cells that differ between them, the method first; not the seed, nor options a method fixes."""
     seen: dict[str, set[str]] = {}
-    cells = [row["cell"] for row in rows]
-    for name in dict.fromkeys(name for cell in cells for name in cell):
-        seen[name] = {json.dumps(cell.get(name), sort_keys=True) for cell in cells}
+    by_method: dict[str, dict[str, set[str]]] = {}
+    for cell in (row["cell"] for row in rows):
+        own = by_method.setdefault(str(cell.get("method")), {})
+        for name, value in cell.items():
+            written = json.dumps(value, sort_keys=True)
+            seen.setdefault(name, set()).add(written)
+            own.setdefault(name, set()).add(written)
     names = [name for name, found in seen.items() if len(found) > 1 and name not in UNVARIED]
-    return sorted(names, key=lambda name: name != "method")
+    told_by_method = [name for name in names if name.startswith("options.")]
+    told_by_method = [name for name in told_by_method if all(len(own.get(name, ())) < 2 for own in by_method.values())]
+    return sorted((name for name in names if name not in told_by_method), key=lambda name: name != "method")
 
 
 def grouped(rows: Iterable[Row], axes: Sequence[str] | None = None) -> list[Group]:

@@ -36,7 +36,7 @@ def test_every_experiment_is_a_spec_in_both_forms_with_a_plot_and_a_text(name):
     full, quick = (reproduction.experiment(name, quick=quick) for quick in (False, True))
     assert 0 < len(quick.cells) < len(full.cells)
     assert full.title and len(full.text) > 200 and full.kind == quick.kind
-    assert quick.plots == full.plots and list(full.plots)[0] == name
+    assert quick.plots == full.plots and next(iter(full.plots)) == name
     shown = next(iter(full.plots.values()))
     for spec in (full, quick):
         labels = list(split_series(shown, [row(**cell) for cell in spec.cells[:500]]))

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from fastmom.result import Certificate as Certificate
     from fastmom.result import FitResult as FitResult
     from fastmom.result import Unidentified as Unidentified
+    from fastmom.rkhs.norms import network_norm_bound as network_norm_bound
     from fastmom.teachers import make_samples as make_samples
     from fastmom.teachers import random_teacher as random_teacher
     from fastmom.teachers import sample_inputs as sample_inputs
@@ -48,6 +49,7 @@ _HOMES = {
     "learn_symmetric": "learners.symmetric",
     "load": "network",
     "make_samples": "teachers",
+    "network_norm_bound": "rkhs.norms",
     "random_teacher": "teachers",
     "sample_inputs": "teachers",
     "small_tensor": "moments.tensors",

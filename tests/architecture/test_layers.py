@@ -19,11 +19,12 @@ BELOW = {
     **{leaf: LEAVES for leaf in LEAVES},
     "patterns": {"kernels", *LEAVES},
     "moments": {"kernels", *LEAVES},
-    "learners": {"moments", "patterns", "kernels", *LEAVES},
-    "experiments": {"", "learners", "moments", "patterns", "kernels", *LEAVES},
+    "rkhs": {"kernels", *LEAVES},
+    "learners": {"moments", "patterns", "rkhs", "kernels", *LEAVES},
+    "experiments": {"", "learners", "moments", "patterns", "rkhs", "kernels", *LEAVES},
     "cli": {"", "experiments", "learners", *LEAVES},
     "__main__": {"cli"},
-    "__init__": {"learners", "moments", *LEAVES},
+    "__init__": {"learners", "moments", "rkhs", *LEAVES},
 }
 
 PUBLIC = {
@@ -44,6 +45,7 @@ PUBLIC = {
     "learn_symmetric",
     "load",
     "make_samples",
+    "network_norm_bound",
     "random_teacher",
     "sample_inputs",
     "small_tensor",

@@ -332,6 +332,13 @@ ARGUMENTS = {
     ),
     ("rng", "learn_landscape"): (lambda v: fm.learn_landscape(X, Y, 3, rng=v), SEEDS),
     ("method", "learn"): (lambda v: fm.learn(X, Y, v), WORDS),
+    ("depth", "network_norm_bound"): (
+        lambda v: fm.network_norm_bound(v, 1.0),
+        [case for case in COUNTS if case[0] is None or not np.array_equal(case[0], 0)],
+    ),
+    ("L", "network_norm_bound"): (lambda v: fm.network_norm_bound(1, v), [*FRACTIONS, (0.0, ValueError)]),
+    ("activation", "network_norm_bound"): (lambda v: fm.network_norm_bound(1, 1.0, v), WORDS),
+    ("c", "network_norm_bound"): (lambda v: fm.network_norm_bound(1, 1.0, c=v), [*FRACTIONS, (0, ValueError)]),
     ("n", "sample_inputs"): (lambda v: fm.sample_inputs(v, 3), COUNTS),
     ("d", "sample_inputs"): (lambda v: fm.sample_inputs(3, v), COUNTS),
     ("law", "sample_inputs"): (lambda v: fm.sample_inputs(3, 3, v), WORDS),

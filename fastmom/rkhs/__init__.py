@@ -1,0 +1,1 @@
+"""Convex losses over balls of the recursive kernel's space, which hold the l1-bounded networks."""

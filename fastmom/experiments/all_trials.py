@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from fastmom.experiments import trials_landscape, trials_rectified, trials_symmetric
+from fastmom.experiments import trials_l1, trials_landscape, trials_rectified, trials_symmetric
 from fastmom.experiments.trials import TRIALS, Trial
 
 __all__ = ["TRIALS", "Trial"]
 
-for _module in (trials_landscape, trials_rectified, trials_symmetric):
+for _module in (trials_l1, trials_landscape, trials_rectified, trials_symmetric):
     TRIALS.update(_module.TRIALS)

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from fastmom.experiments import plots, tables
-from fastmom.experiments.cells import code_version
+from fastmom.experiments.cells import cell_key, code_version
 from fastmom.experiments.report import draw, measure_of, show
 from fastmom.experiments.spec import Spec, parse_spec
 from fastmom.experiments.store import read_rows
@@ -153,7 +153,8 @@ def _run(spec: Spec, options: argparse.Namespace) -> dict[str, Any]:
     if say:
         say(f"{spec.title}\n\n{textwrap.fill(' '.join(spec.text.split()), 100)}\n", flush=True)
     summary = run_sweep(spec, folder, jobs=options.jobs)
-    rows = [row for row in read_rows(folder) if row["version"] == code_version()]
+    keys = {cell_key(cell, code_version()) for cell in spec.cells}
+    rows = [row for row in read_rows(folder) if row["key"] in keys]
     files = [] if summary.n_left else _pictures(spec, rows, folder, options.gallery)
     if say:
         show(spec.plots, rows, files)

@@ -82,3 +82,12 @@ def test_control_variates_lead_the_descent_and_raw_labels_do_not():
 def test_impossible_cells_are_refused(kind, given, message):
     with pytest.raises(ValueError, match=message):
         run(kind, **given)
+
+
+def test_the_bound_on_norms_holds_for_random_networks():
+    for depth in (1, 2):
+        bound = run("kernel_norm", method="bound", depth=depth)["norm"]
+        norms = [run("kernel_norm", method="network", depth=depth, seed=seed)["norm"] for seed in range(5)]
+        assert 0 < min(norms) and max(norms) <= bound
+    far = run("kernel_norm", method="bound", depth=3, L=2.0)
+    assert far["log10_norm"] > 308 and math.isinf(far["norm"])

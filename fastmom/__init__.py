@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from fastmom.comparison import compare as compare
     from fastmom.learners.auto import learn as learn
     from fastmom.learners.landscape import learn_landscape as learn_landscape
+    from fastmom.learners.narrow import learn_narrow as learn_narrow
     from fastmom.learners.rectified import learn_rectified as learn_rectified
     from fastmom.learners.symmetric import learn_symmetric as learn_symmetric
     from fastmom.moments.accumulator import MomentAccumulator as MomentAccumulator
@@ -45,6 +46,7 @@ _HOMES = {
     "hermite_residual": "moments.hermite",
     "learn": "learners.auto",
     "learn_landscape": "learners.landscape",
+    "learn_narrow": "learners.narrow",
     "learn_rectified": "learners.rectified",
     "learn_symmetric": "learners.symmetric",
     "load": "network",

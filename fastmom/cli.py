@@ -153,7 +153,7 @@ def _fit_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--x", metavar="X.npy", help="inputs, read in place (with --y, instead of DATA.npz)")
     parser.add_argument("--y", metavar="Y.npy", help="labels")
     parser.add_argument(
-        "--method", default="auto", help="learner: auto, rectified, symmetric or landscape (default: %(default)s)"
+        "--method", default="auto", help="learner: auto, rectified, symmetric, landscape or narrow (default: %(default)s)"
     )
     parser.add_argument("--n-hidden", type=int, help="number of neurons (default: found from the labels)")
     parser.add_argument(
@@ -222,7 +222,7 @@ def _fit(options: argparse.Namespace) -> int:
     X, Y = read_samples(options.data) if options.data else (read_array(options.x), read_array(options.y))
     asked = {"noise": options.noise, "activation": options.activation}
     asked = {name: value for name, value in asked.items() if value is not None}
-    if options.method != "landscape" or options.bias != "none":  # that learner has no such option
+    if options.method not in ("landscape", "narrow") or options.bias != "none":  # those have no such option
         asked["bias"] = BIASES[options.bias]
     with on_terminal():
         result = fm.learn(

@@ -17,7 +17,7 @@ Generator = np.random.Generator
 
 _CONDITION = 10.0
 _ANGLES = {"correlated": math.pi / 4, "clump": 0.3, "opposite": 0.1, "same": 0.1}
-_KINDS = ("gaussian", "orthonormal", "conditioned", *_ANGLES)
+_KINDS = ("gaussian", "orthonormal", "conditioned", "balanced", *_ANGLES)
 _HIDDEN_BIAS = 0.3
 _GROSS = 10.0
 
@@ -46,7 +46,8 @@ def random_teacher(
         singular values of W in geometric progression, largest / smallest = `condition` exactly. "correlated":
         every row at `angle` from a common direction. "clump": every row within `angle` of a common direction,
         with output weights of alternating sign that nearly cancel. "opposite", "same": the first two rows at
-        `angle` from each other, with opposite or the same output weights.
+        `angle` from each other, with opposite or the same output weights. "balanced": two orthonormal bases of one
+        subspace of k / 2 dimensions with opposite output weights, so that the second moment vanishes.
     condition : float, optional
         For "conditioned", at least 1; 10 unless given.
     angle : float, optional
@@ -76,7 +77,7 @@ def random_teacher(
     d, k, m = as_count(n_inputs, "n_inputs"), as_count(n_hidden, "n_hidden"), as_count(n_outputs, "n_outputs")
     as_choice(kind, "kind", _KINDS)
     as_choice(output, "output", ("signed", "positive"))
-    if output == "positive" and kind in ("clump", "opposite"):
+    if output == "positive" and kind in ("clump", "opposite", "balanced"):
         raise ValueError(f"output: the output weights of kind={kind!r} cancel, they cannot all be positive")
     generator, _ = as_rng(rng)
     W = _hidden_weights(kind, k, d, condition, angle, generator)
@@ -198,6 +199,10 @@ def _hidden_weights(kind: str, k: int, d: int, condition: float | None, angle: f
         if k > d:
             raise ValueError(f"n_hidden: at most {d} rows of {d} inputs are orthonormal, got {k}")
         return _orthonormal(rng, d, k).T
+    if kind == "balanced":
+        if k % 2 or k < 4 or k > 2 * d:
+            raise ValueError(f"n_hidden: kind='balanced' needs an even number from 4 to 2 d = {2 * d}, got {k}")
+        return _balanced(rng, k // 2, d)
     if kind == "conditioned":
         ratio = as_number(_CONDITION if condition is None else condition, "condition", 1.0)
         return _conditioned(rng, k, d, ratio)
@@ -224,6 +229,8 @@ def _output_weights(kind: str, m: int, k: int, rng: Generator) -> Array:
     if kind == "clump":
         A = A[:, :1] * np.where(np.arange(k) % 2, -1.0, 1.0)
     A *= rng.uniform(0.5, 1.5, k)
+    if kind == "balanced":
+        A = A[:, :1] * np.where(np.arange(k) < k // 2, 1.0, -1.0)
     if kind in ("opposite", "same"):
         A[:, 1] = -A[:, 0] if kind == "opposite" else A[:, 0]
     return A
@@ -240,6 +247,15 @@ def _orthonormal(rng: Generator, d: int, r: int) -> Array:
     q, upper = np.linalg.qr(rng.standard_normal((d, r)))
     columns: Array = q * np.sign(np.diag(upper))
     return columns
+
+
+def _balanced(rng: Generator, r: int, d: int) -> Array:
+    """Draw an orthonormal basis of r dimensions, and the same turned by 45 degrees in each plane of neighbours."""
+    basis = _orthonormal(rng, d, r).T
+    turned = basis.copy()
+    for i in range(r - 1):
+        turned[[i, i + 1]] = np.array([[1.0, 1.0], [-1.0, 1.0]]) @ turned[[i, i + 1]] / math.sqrt(2)
+    return np.vstack([basis, turned])
 
 
 def _tilt(rng: Generator, centre: Array, angles: Array) -> Array:

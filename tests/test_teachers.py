@@ -73,6 +73,15 @@ def test_the_first_two_neurons_are_exactly_at_the_angle(angle, seed, kind):
     np.testing.assert_array_equal(net.A[:, 1], -net.A[:, 0] if kind == "opposite" else net.A[:, 0])
 
 
+@pytest.mark.parametrize("k", [4, 6, 10])
+def test_the_second_moment_of_balanced_neurons_vanishes(k):
+    net = random_teacher(6, k, 2, kind="balanced", rng=0)
+    for a in net.A:
+        assert np.abs((net.W.T * a) @ net.W).max() < 1e-15
+    cosines = np.abs(net.W @ net.W.T - np.eye(k))
+    assert cosines.max() < 0.9 and np.linalg.matrix_rank(net.W) == k // 2
+
+
 @pytest.mark.parametrize("kind", ["gaussian", "same", "correlated"])
 def test_positive_outputs_are_positive(kind):
     assert (random_teacher(5, 4, 3, kind=kind, output="positive", rng=0).A >= 0).all()
@@ -100,6 +109,9 @@ def test_biases_have_their_sizes():
         ((3, 1), {"kind": "opposite"}, "n_hidden: "),
         ((3, 4), {"kind": "clump", "angle": 4.0}, "angle: "),
         ((3, 4), {"kind": "clump", "output": "positive"}, "output: "),
+        ((3, 5), {"kind": "balanced"}, "n_hidden: "),
+        ((3, 8), {"kind": "balanced"}, "n_hidden: "),
+        ((3, 4), {"kind": "balanced", "output": "positive"}, "output: "),
         ((3, 4), {"output": "negative"}, "output: "),
         ((0, 4), {}, "n_inputs: "),
         ((3, 0), {}, "n_hidden: "),

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from fastmom.learners.landscape import learn_landscape
+from fastmom.learners.narrow import learn_narrow
 from fastmom.learners.rectified import learn_rectified
 from fastmom.learners.symmetric import learn_symmetric
 from fastmom.result import FitResult
@@ -19,6 +20,7 @@ from fastmom.runtime.validation import as_choice
 
 LEARNERS: dict[str, Callable[..., FitResult]] = {
     "landscape": learn_landscape,
+    "narrow": learn_narrow,
     "rectified": learn_rectified,
     "symmetric": learn_symmetric,
 }
@@ -53,7 +55,7 @@ def learn(
         Inputs.
     Y : array_like (n, m) or (n,)
         Labels.
-    method : {"auto", "landscape", "rectified", "symmetric"}
+    method : {"auto", "landscape", "narrow", "rectified", "symmetric"}
         Which learner; "auto" takes the routes of `learn_rectified` in turn, by the rank and noise of the labels, and
         with biases where a network without fails, unless ``bias`` is given. ``result.variant`` and the message tell
         which and why.
@@ -63,7 +65,7 @@ def learn(
         Same value, same bits.
     **options
         Of the learner, e.g. ``bias=True``, ``noise="none"``; see `learn_rectified`,
-        `learn_symmetric`, `learn_landscape`.
+        `learn_symmetric`, `learn_landscape`, `learn_narrow`.
 
     Returns
     -------

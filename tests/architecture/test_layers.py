@@ -41,6 +41,7 @@ PUBLIC = {
     "hermite_residual",
     "learn",
     "learn_landscape",
+    "learn_narrow",
     "learn_rectified",
     "learn_symmetric",
     "load",

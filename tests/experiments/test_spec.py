@@ -156,7 +156,7 @@ def test_a_mistake_is_named_with_its_line(place):
     ],
 )
 def test_a_broken_file_says_where(source, message):
-    with pytest.raises(ValueError, match="^spec.toml:") as caught:
+    with pytest.raises(ValueError, match=r"^spec\.toml:") as caught:
         parse_spec(source)
     assert message in str(caught.value)
 

@@ -15,7 +15,7 @@
     n_outputs = 4
     options.bias = true          # of the methods of the grid
 
-    [rivals]                     # further methods on the same data, with their own options
+    [rivals]                     # further methods, learners or rivals, on the same data, with their own options
     lbfgs_student = { starts = 10 }
 
 The top-level ``kind``, "recovery" unless given, names the trial, which says what a cell may have

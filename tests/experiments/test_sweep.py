@@ -192,6 +192,12 @@ def test_workers_that_do_not_start_are_an_error_not_a_loop(tmp_path, monkeypatch
         run_sweep(tiny(1), tmp_path, jobs=2)
 
 
+def test_workers_refuse_sources_that_have_changed(tmp_path, monkeypatch):
+    monkeypatch.setattr(sweep, "code_version", lambda: "of yesterday")
+    with pytest.raises(OSError, match="the sources of fastmom have changed since the sweep began"):
+        run_sweep(tiny(1), tmp_path, jobs=2)
+
+
 def test_an_interrupt_finishes_the_running_cell(tmp_path, monkeypatch, capsys):
     works = trials.TRIALS["recovery"]
 

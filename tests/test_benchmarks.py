@@ -48,6 +48,8 @@ def small(monkeypatch):
     rivals = importlib.import_module("benchmarks.rivals")
     for name in rivals.DRAWS:
         monkeypatch.setitem(rivals.DRAWS, name, 1)
+    experiments = importlib.import_module("benchmarks.experiments")
+    monkeypatch.setitem(experiments.CELLS, "tiny", 20)
     auto = importlib.import_module("benchmarks.auto")
     monkeypatch.setattr(auto, "SWEEP", auto.SWEEP[::8])
 

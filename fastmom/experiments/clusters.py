@@ -34,8 +34,7 @@ def run_on_cluster(work: Work, jobs: int, address: str | None) -> Iterator[Row]:
         dask, distributed = importlib.import_module("dask"), importlib.import_module("distributed")
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError("engine='dask' needs dask: pip install 'fastmom[dask]'") from error
-    settings = {"distributed.scheduler.allowed-failures": 1, "distributed.logging.distributed": "critical"}
-    with dask.config.set(settings):
+    with dask.config.set({"distributed.scheduler.allowed-failures": 1}):
         if address is not None:
             with distributed.Client(address, set_as_default=False) as client:
                 yield from _Cluster(work, client).rows()

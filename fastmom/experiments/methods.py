@@ -5,8 +5,9 @@ from __future__ import annotations
 import difflib
 import functools
 import inspect
+import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,7 +40,7 @@ def method_names() -> tuple[str, ...]:
 
 
 def check_method(name: Any, options: Mapping[str, Any]) -> None:
-    """Refuse an unknown method, an option it does not have, or a word that the option cannot be.
+    """Refuse an unknown method, an option it does not have, or a value that the option cannot be.
 
     Raises
     ------
@@ -53,9 +54,34 @@ def check_method(name: Any, options: Mapping[str, Any]) -> None:
             near = difflib.get_close_matches(option, known, n=1)
             advice = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(sorted(known))}"
             raise ValueError(f"options.{option}: the method {name!r} has no such option; {advice}")
-        words = _words(known[option])
-        if isinstance(value, str) and words and not (option == "n_hidden" and value == UNKNOWN):
-            as_choice(value, f"options.{option}", words)
+        meant = None if option == "n_hidden" and value == UNKNOWN else value
+        _check_option(f"options.{option}", meant, known[option])
+
+
+def _check_option(name: str, value: Any, hint: Any) -> None:
+    """Refuse a value that the type hint of an option rules out; what is no plain type rules nothing out."""
+    parts = list(_parts(hint))
+    if any(part is Any for part in parts):
+        return
+    kind = type(value)
+    words = [part for part in parts if isinstance(part, str)]
+    if kind in parts or value in [part for part in parts if type(part) is kind] or (kind is int and float in parts):
+        return
+    if kind is str and words:
+        as_choice(value, name, words)
+    said = " or ".join(getattr(part, "__name__", repr(part)) for part in parts if part is not type(None))
+    raise ValueError(f"{name}: expected {said}, got {value!r}")
+
+
+def _parts(hint: Any) -> Iterator[Any]:
+    """Types of a union, and the values of literals among them."""
+    if typing.get_origin(hint) is typing.Literal:
+        yield from typing.get_args(hint)
+    elif typing.get_origin(hint) in (typing.Union, types.UnionType):
+        for part in typing.get_args(hint):
+            yield from _parts(part)
+    else:
+        yield hint
 
 
 def option_hints(name: str) -> dict[str, Any]:
@@ -103,10 +129,3 @@ def _function(name: str) -> Callable[..., FitResult]:
     if name == "auto":
         return auto.LEARNERS["rectified"]  # whose options "auto" takes
     return auto.LEARNERS[name] if name in auto.LEARNERS else RIVALS[name]
-
-
-def _words(hint: Any) -> tuple[str, ...]:
-    """Words that a type hint allows; empty if it does not list them."""
-    if typing.get_origin(hint) is typing.Literal:
-        return tuple(word for word in typing.get_args(hint) if isinstance(word, str))
-    return tuple(word for part in typing.get_args(hint) for word in _words(part))

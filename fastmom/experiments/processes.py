@@ -17,7 +17,6 @@ import sys
 import tempfile
 from collections import deque
 from collections.abc import Iterator
-from pathlib import Path
 from typing import IO, Any, cast
 
 from fastmom.experiments.cells import Cell, cell_key
@@ -25,6 +24,10 @@ from fastmom.experiments.engines import Pace, Work, failed_row
 from fastmom.experiments.store import Row, Writer, rows_from
 
 ONE_THREAD = {name: "1" for name in ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
+_MAIN = (  # modules are found where this process finds them
+    "import json, sys; sys.path[:] = json.loads(sys.argv.pop()); "
+    "from fastmom.experiments.worker import main; sys.exit(main(*sys.argv[1:]))"
+)
 _POLL_SECONDS = 0.2
 _STARTS = 3  # workers in a row that may die before they are ready
 _PATIENCE_SECONDS = 10.0  # for a worker to end whose stdin has
@@ -52,15 +55,13 @@ class _Worker:
         self._path = work.folder / f"rows-{name}.jsonl"
         self._begin = self._path.stat().st_size if self._path.exists() else 0
         self._errors = tempfile.TemporaryFile()
-        package = str(Path(__file__).parents[2])
-        paths = os.pathsep.join(filter(None, (package, os.environ.get("PYTHONPATH"))))
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "fastmom.experiments.worker", str(work.folder), name, work.code],
+            [sys.executable, "-c", _MAIN, str(work.folder), name, work.code, json.dumps(sys.path)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
             bufsize=0,
-            env={**os.environ, **ONE_THREAD, "PYTHONPATH": paths},
+            env={**os.environ, **ONE_THREAD},
             pass_fds=(work.lock,),
             start_new_session=True,  # Ctrl-C is for the sweep, which lets workers finish
         )

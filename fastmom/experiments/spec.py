@@ -15,7 +15,7 @@
     n_outputs = 4
     options.bias = true          # of the methods of the grid
 
-    [rivals]                     # further methods on the same data, with their own options
+    [rivals]                     # further methods, learners or rivals, on the same data, with their own options
     lbfgs_student = { starts = 10 }
 
     [plots.threshold]            # what `fastmom report` draws, see `fastmom.experiments.plot_data.PlotSpec`
@@ -231,11 +231,13 @@ class _Reader:
         for name in given:
             if name not in ("start", "count"):
                 self._refuse(("grid",), "seed", f"{name}: {_unknown(name, ('start', 'count'))}")
+        if "count" not in given:
+            self._refuse(("grid",), "seed", "count: is missing; write seed = { start = 0, count = 100 }")
         try:
             start = as_count(given.get("start", 0), "start", minimum=0)
-            return list(range(start, start + as_count(given.get("count"), "count")))
+            return list(range(start, start + as_count(given["count"], "count")))
         except (ValueError, TypeError) as error:
-            self._refuse(("grid",), "seed", f"{error}; write seed = {{ start = 0, count = 100 }}")
+            self._refuse(("grid",), "seed", str(error))
 
     def _rivals(self, trial: Trial) -> dict[str, dict[str, Any]]:
         rivals = self._content.get("rivals", {})

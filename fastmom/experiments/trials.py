@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -22,6 +23,9 @@ Array = npt.NDArray[np.float64]
 Check = Callable[[Any, str], Any]
 
 REQUIRED: Any = object()  # default of an entry that every cell must have
+_SIZES = ("n_inputs", "n_hidden", "n_outputs")
+_TEACHER = ("kind", "condition", "angle", "output", "bias", "activation")
+_SAMPLES = ("law", "noise", "corruption", "corruption_kind")
 _FRESH_ROWS = 1000
 _LOADING_SECONDS = 0.005  # no call that loads a kernel takes less
 _n_loaded = (0, 0)
@@ -139,14 +143,13 @@ PROBLEM = {
 
 def draw_teacher(cell: Cell, rng: np.random.Generator) -> fm.TwoLayerNetwork:
     """Draw the teacher of a cell with the entries `PROBLEM`."""
-    how = {name: cell[name] for name in ("kind", "condition", "angle", "output", "bias", "activation")}
+    how = {name: cell[name] for name in _TEACHER}
     return fm.random_teacher(cell["n_inputs"], cell["n_hidden"], cell["n_outputs"], rng=rng, **how)
 
 
 def draw_samples(cell: Cell, teacher: fm.TwoLayerNetwork, n: int, rng: np.random.Generator) -> tuple[Array, Array]:
     """Draw n samples of a teacher as a cell with the entries `PROBLEM` asks."""
-    how = {name: cell[name] for name in ("law", "noise", "corruption", "corruption_kind")}
-    return fm.make_samples(teacher, n, rng=rng, **how)
+    return fm.make_samples(teacher, n, rng=rng, **{name: cell[name] for name in _SAMPLES})
 
 
 def timed(call: Callable[[], Any]) -> tuple[Any, float]:
@@ -212,8 +215,19 @@ def _residual(found: Array, Y: Array) -> float | None:
 def _check_recovery(cell: Cell) -> None:
     """Refuse what no teacher, no law and no method is: by asking them."""
     check_method(cell["method"], method_options(cell))
-    rng = np.random.default_rng(0)
-    draw_samples(cell, draw_teacher(cell, rng), 1, rng)
+    _check_teacher(*(cell[name] for name in _SIZES + _TEACHER))
+    _check_samples(*(cell[name] for name in _SAMPLES))
+
+
+@functools.lru_cache
+def _check_teacher(*values: Any) -> None:
+    draw_teacher(dict(zip(_SIZES + _TEACHER, values, strict=True)), np.random.default_rng(0))
+
+
+@functools.lru_cache
+def _check_samples(*values: Any) -> None:
+    smallest = fm.TwoLayerNetwork([[1.0]], [1.0])
+    draw_samples(dict(zip(_SAMPLES, values, strict=True)), smallest, 1, np.random.default_rng(0))
 
 
 TRIALS: dict[str, Trial] = {

@@ -22,11 +22,14 @@ def main(folder: str, name: str, code: str) -> int:
     os.dup2(2, 1)  # what a library prints is no answer
     todo: queue.SimpleQueue[Any] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(todo,), daemon=True).start()
+    from fastmom.experiments.cells import code_version
     from fastmom.experiments.engines import run_cell
     from fastmom.experiments.store import Writer
 
-    _answer(answers, READY)
     try:
+        if code_version() != code:
+            raise OSError("the sources of fastmom have changed since the sweep began; run the same command again")
+        _answer(answers, READY)
         with Writer(folder, name) as writer:
             while True:
                 cell = todo.get()
@@ -37,7 +40,8 @@ def main(folder: str, name: str, code: str) -> int:
                 writer.append(row)
                 _answer(answers, row)
     except OSError as error:
-        _answer(answers, {"refused": [error.errno, error.strerror, error.filename]})
+        told = (str(error),) if error.filename is None else (error.errno, error.strerror, error.filename)
+        _answer(answers, {"refused": told})
         return 1
 
 
@@ -57,7 +61,3 @@ def _answer(file: int, content: Any) -> None:
     text = json.dumps(content).encode() + b"\n"
     while text:
         text = text[os.write(file, text) :]
-
-
-if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))

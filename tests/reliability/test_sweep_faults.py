@@ -1,0 +1,110 @@
+"""A sweep that is killed, interrupted, or finds the disk full loses nothing that it stored, and repeats nothing."""
+
+import collections
+import json
+import os
+import random
+import resource
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import fastmom
+
+SPEC = """
+[grid]
+n_samples = [50, 100]
+seed = { start = 0, count = 150 }
+[fixed]
+method = "rectified"
+n_inputs = 5
+n_hidden = 2
+n_outputs = 3
+"""
+
+
+@pytest.fixture
+def start(tmp_path):
+    """Start the sweep as a process of its own; it is gone when the test ends."""
+    (tmp_path / "many.toml").write_text(SPEC)
+    environment = {**os.environ, "PYTHONPATH": str(Path(fastmom.__file__).parents[1])}
+    started = []
+
+    def sweep(jobs, **options):
+        command = [sys.executable, "-m", "fastmom", "sweep", "many.toml", "--out", "out", "--jobs", str(jobs)]
+        process = subprocess.Popen(
+            command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options
+        )
+        started.append(process)
+        return process
+
+    yield sweep
+    for process in started:
+        with process:
+            process.kill()
+
+
+def stored(folder):
+    """Every line of every file, parsed: a torn one fails the test."""
+    lines = [line for path in sorted(folder.glob("rows-*.jsonl")) for line in path.read_bytes().splitlines()]
+    return [json.loads(line) for line in lines]
+
+
+def wait_for_rows(process, folder, count):
+    end = time.monotonic() + 120
+    while process.poll() is None and sum(path.read_bytes().count(b"\n") for path in folder.glob("rows-*")) < count:
+        assert time.monotonic() < end
+        time.sleep(0.002)
+
+
+def values(rows):
+    return {row["key"]: (row["cell"], row["state"], row["values"]) for row in rows}
+
+
+def test_kills_at_random_moments_lose_and_repeat_nothing(tmp_path, start):
+    rng = random.Random(0)
+    seen = {}
+    for jobs in (1, 2, 2, 1):
+        process = start(jobs)
+        wait_for_rows(process, tmp_path / "out", len(seen) + rng.randrange(1, 50))
+        time.sleep(0.01 * rng.random())
+        process.kill()
+        process.wait()
+        rows = values(stored(tmp_path / "out"))
+        assert seen.items() <= rows.items()
+        seen = rows
+    process = start(1)
+    assert process.wait(120) == 0
+    rows = stored(tmp_path / "out")
+    counts = collections.Counter(row["key"] for row in rows)
+    assert len(counts) == 300 and set(counts.values()) == {1}
+    assert seen.items() <= values(rows).items()
+    assert all(row["values"]["success"] for row in rows)
+
+
+def test_ctrl_c_finishes_the_running_cells_and_says_how_to_go_on(tmp_path, start):
+    process = start(2)
+    wait_for_rows(process, tmp_path / "out", 1)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    n_left = 300 - len(stored(tmp_path / "out"))
+    assert 0 < n_left < 300
+    assert f"stopped with {n_left} cells left; to go on: fastmom sweep many.toml --out out --jobs 2" in err
+    assert "finishing the running cells" in err and f"{300 - n_left} of 300 cells done" in out
+
+
+def test_a_full_disk_stops_the_sweep_and_loses_nothing(tmp_path, start):
+    def full_after_some_rows():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, resource.RLIM_INFINITY))
+
+    process = start(1, preexec_fn=full_after_some_rows)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert err.count("\n") == 1 and "out/rows-0.jsonl: cannot store results: " in err
+    assert "what is stored is safe, run the same command again" in err
+    assert len(stored(tmp_path / "out")) > 10

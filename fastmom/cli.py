@@ -153,7 +153,9 @@ def _fit_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--x", metavar="X.npy", help="inputs, read in place (with --y, instead of DATA.npz)")
     parser.add_argument("--y", metavar="Y.npy", help="labels")
     parser.add_argument(
-        "--method", default="auto", help="learner: auto, rectified, symmetric, landscape or narrow (default: %(default)s)"
+        "--method",
+        default="auto",
+        help="learner: auto, rectified, symmetric, landscape or narrow (default: %(default)s)",
     )
     parser.add_argument("--n-hidden", type=int, help="number of neurons (default: found from the labels)")
     parser.add_argument(

@@ -10,6 +10,7 @@ from typing import Any
 
 from fastmom.experiments.tables import (
     MEASURES,
+    RATES,
     Row,
     as_measure,
     format_value,
@@ -22,8 +23,6 @@ from fastmom.experiments.tables import (
 )
 
 KINDS = ("curve", "dots", "heatmap", "race", "trace")
-SUCCESS = "success"
-RECOVERED = "Recovered, fraction of trials"
 LABELS = {
     "n_samples": "samples n",
     "n_inputs": "inputs d",
@@ -36,7 +35,8 @@ LABELS = {
     "error": "largest relative error of a neuron",
     "function_error": "relative error of the function on fresh rows",
     "residual": "residual relative to the labels",
-    "success": "recovered (fraction of trials)",
+    "success": "success (fraction of trials)",
+    "exact": "network found (fraction of trials)",
     "seconds": "time of a fit (seconds)",
 }
 
@@ -57,6 +57,8 @@ class PlotSpec:
     title, x_label, y_label : str
     log : tuple of str
         The axes on a logarithmic scale.
+    rate : str
+        What a heat map counts: "exact", the truth's word, or "success", the method's.
     names : dict
         How values are written: a series or panel value such as "symmetric/paper", or a word on the x axis.
     reference : dict
@@ -72,6 +74,7 @@ class PlotSpec:
     x_label: str = ""
     y_label: str = ""
     log: tuple[str, ...] = ()
+    rate: str = "exact"
     names: Mapping[str, str] = field(default_factory=dict)
     reference: Mapping[str, Any] = field(default_factory=dict)
 
@@ -99,6 +102,8 @@ class PlotSpec:
                 raise ValueError(f"{where}.{name}: expected a {wanted.__name__}, got {value!r}")
         if table["kind"] not in KINDS:
             raise ValueError(f"{where}.kind: {table['kind']!r} is no plot; {_nearest(table['kind'], KINDS)}")
+        if table.get("rate", RATES[0]) not in RATES:
+            raise ValueError(f"{where}.rate: {table['rate']!r} is no rate; {_nearest(table['rate'], RATES)}")
         lists = {name: tuple(table[name]) for name in ("series", "panels", "log") if name in table}
         if not set(lists.get("log", ())) <= {"x", "y"}:
             raise ValueError(f'{where}.log: expected "x", "y" or both, got {table["log"]!r}')
@@ -199,8 +204,8 @@ def _x_of(row: Row, name: str) -> Any:
 
 def band(rows: Sequence[Row], name: str) -> tuple[float, float, float]:
     """Middle, lower and upper end for the cells of one point; a cell that ended with an error is a failure."""
-    if name == SUCCESS:
-        return rate(sum(bool(row["state"] == "done" and row["values"].get(SUCCESS)) for row in rows), len(rows))
+    if name in RATES:
+        return rate(sum(bool(row["state"] == "done" and row["values"].get(name)) for row in rows), len(rows))
     values = [as_measure(value_of(row, name)) if row["state"] == "done" else math.inf for row in rows]
     return quantile(values, 0.5), quantile(values, 0.25), quantile(values, 0.75)
 
@@ -222,7 +227,7 @@ def success_grid(spec: PlotSpec, rows: Sequence[Row]) -> tuple[list[Any], list[A
     counts: dict[tuple[int, int], list[int]] = {}
     for row in rows:
         entry = counts.setdefault((ys.index(_x_of(row, spec.y)), xs.index(_x_of(row, spec.x))), [0, 0])
-        entry[0] += bool(row["state"] == "done" and row["values"].get(SUCCESS))
+        entry[0] += bool(row["state"] == "done" and row["values"].get(spec.rate))
         entry[1] += 1
     return xs, ys, counts
 
@@ -240,21 +245,28 @@ def automatic(rows: Sequence[Row]) -> dict[str, PlotSpec]:
         panels = tuple(name for name in others if name != numeric[0])
         spec = PlotSpec("curve", numeric[0], measure, series, panels, _title(measure, numeric[0]))
         plots["error"] = replace(spec, log=_logarithmic(rows, numeric[0], measure))
-    told = any(row["values"].get(SUCCESS) is not None for row in rows)
+    told = _rate_of(rows)
     if len(numeric) > 1 and told:
         panels = tuple(name for name in others if name not in numeric[:2])
-        plots["success"] = PlotSpec("heatmap", numeric[0], numeric[1], series, panels, RECOVERED)
+        plots[told] = PlotSpec("heatmap", numeric[0], numeric[1], series, panels, LABELS[told], rate=told)
     elif numeric and told:
         panels = tuple(name for name in others if name != numeric[0])
         log = ("x",) if "x" in _logarithmic(rows, numeric[0], measure or "") else ()
-        plots["success"] = PlotSpec(
-            "curve", numeric[0], SUCCESS, series, panels, "Recovered, fraction of trials", log=log
-        )
+        plots[told] = PlotSpec("curve", numeric[0], told, series, panels, LABELS[told], log=log)
     if measure and len({row["cell"].get("method") for row in rows}) > 1:
         plots["race"] = PlotSpec(
             "race", "seconds", measure, series, tuple(others[1:]), "Time against error", log=("x", "y")
         )
     return plots
+
+
+def _rate_of(rows: Sequence[Row]) -> str | None:
+    """What the truth says if all rows have it, else what methods say of themselves, if they do."""
+    told = [{name for name in RATES if row["values"].get(name) is not None} for row in rows if row["state"] == "done"]
+    if not told:
+        return None
+    everywhere = set.intersection(*told)
+    return "exact" if "exact" in everywhere else "success" if any("success" in names for names in told) else None
 
 
 def _title(measure: str, x: str) -> str:

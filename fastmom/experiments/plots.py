@@ -11,7 +11,7 @@ from typing import Any
 from fastmom.experiments import plot_data
 from fastmom.experiments.optional import optional
 from fastmom.experiments.plot_data import Panel, PlotSpec
-from fastmom.experiments.tables import Row, as_measure, format_value, value_of
+from fastmom.experiments.tables import RATES, Row, as_measure, format_value, value_of
 
 Axes = Any  # matplotlib's, which is there with the extra only
 Figure = Any
@@ -126,7 +126,7 @@ def _scales(frame: Axes, spec: PlotSpec) -> None:
         frame.set_xscale("log")
     if "y" in spec.log and spec.kind != "heatmap":
         frame.set_yscale("log")
-    if spec.kind != "heatmap" and spec.y == plot_data.SUCCESS:
+    if spec.kind != "heatmap" and spec.y in RATES:
         frame.set_ylim(-0.04, 1.04)
     if spec.reference:
         frame.axhline(spec.reference["value"], color="#555555", linewidth=1, linestyle=(0, (5, 3)))
@@ -143,7 +143,7 @@ def _scales(frame: Axes, spec: PlotSpec) -> None:
 
 def _limits(spec: PlotSpec, panels: Sequence[Panel], frame: Axes) -> None:
     """Limits of y that hold what is finite: bands without an upper end leave the frame."""
-    if spec.kind not in ("curve", "dots") or spec.y == plot_data.SUCCESS:
+    if spec.kind not in ("curve", "dots") or spec.y in RATES:
         return
     found = [line for panel in panels for line in plot_data.lines(spec, panel.rows)]
     ends = [value for line in found for value in _seen([*line.low, *line.middle, *line.high], spec)]

@@ -13,7 +13,7 @@ from fastmom.experiments import plot_data, plots, tables
 from fastmom.experiments.plot_data import PlotSpec
 from fastmom.experiments.spec import parse_spec
 from fastmom.experiments.store import read_rows
-from fastmom.experiments.tables import Row
+from fastmom.experiments.tables import RATES, Row
 
 
 def report(options: argparse.Namespace) -> int:
@@ -53,7 +53,7 @@ def plots_of(folder: str | os.PathLike[str]) -> dict[str, PlotSpec]:
 def measure_of(wanted: dict[str, PlotSpec]) -> str | None:
     """The number that the plots show; None leaves the choice to the table."""
     for spec in wanted.values():
-        if spec.kind not in ("trace", "heatmap") and spec.y != plot_data.SUCCESS:
+        if spec.kind not in ("trace", "heatmap") and spec.y not in RATES:
             return spec.y
     return None
 

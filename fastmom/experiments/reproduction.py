@@ -29,8 +29,12 @@ INTERRUPTED = 130
 GALLERY = (
     "symmetric-samples",
     "landscape-squared-loss",
+    "landscape-designed-objective",
     "rectified-threshold",
+    "rectified-corruption",
     "rectified-noise",
+    "narrow-rivals",
+    "l1-norms",
 )
 """Experiments whose pictures the documentation shows."""
 

@@ -15,6 +15,7 @@ from fastmom.experiments.optional import optional
 Row = dict[str, Any]
 
 UNVARIED = ("seed",)  # what a group gathers
+RATES = ("success", "exact")  # what the method says of itself, and what the truth says
 MEASURES = ("error", "function_error", "residual", "loss")  # the first that rows have is the one a table shows
 
 
@@ -40,9 +41,9 @@ class Group:
         """One number a cell; a measure that a learner could not give is infinite."""
         return [as_measure(value_of(row, name)) for row in self.rows]
 
-    def successes(self) -> tuple[int, int]:
-        """Cells that succeeded, and cells that say whether they did; a cell that ended with an error did not."""
-        told = [bool(row["values"]["success"]) for row in self.rows if row["values"].get("success") is not None]
+    def counts(self, name: str) -> tuple[int, int]:
+        """Cells of which something is true, and cells that say whether it is; it is not where a cell ended in error."""
+        told = [bool(row["values"][name]) for row in self.rows if row["values"].get(name) is not None]
         return sum(told), len(told) + len(self.failed)
 
 
@@ -133,7 +134,7 @@ def _is_number(value: Any) -> bool:
 
 
 def summarise(rows: Iterable[Row], measure: str | None = None) -> list[dict[str, Any]]:
-    """One entry a group: axes, cells, failed, successes, quartiles of the measure, median seconds.
+    """One entry a group: axes, cells, failed, counts of `RATES`, quartiles of the measure, median seconds.
 
     Parameters
     ----------
@@ -158,11 +159,11 @@ def summarise(rows: Iterable[Row], measure: str | None = None) -> list[dict[str,
     measure = measure_of(rows) if measure is None else measure
     entries = []
     for group in grouped(rows):
-        succeeded, told = group.successes()
         values = group.values(measure) if measure else []
         low, middle, high = (quantile(values, share) for share in (0.25, 0.5, 0.75))
         entry = {"axes": group.axes, "cells": len(group.rows), "failed": len(group.failed)}
-        entry |= {"succeeded": succeeded, "of": told, "measure": measure}
+        entry |= {name: dict(zip(("count", "of"), group.counts(name), strict=True)) for name in RATES}
+        entry["measure"] = measure
         entry |= {"lower_quartile": _finite(low), "median": _finite(middle), "upper_quartile": _finite(high)}
         entries.append(entry | {"seconds": _finite(quantile(group.values("seconds"), 0.5))})
     return entries
@@ -178,14 +179,15 @@ def format_table(entries: Sequence[dict[str, Any]]) -> str:
         return "no finished cells"
     axes = list(entries[0]["axes"])
     measure = entries[0]["measure"]
-    success, failed = any(entry["of"] for entry in entries), any(entry["failed"] for entry in entries)
-    header = [*axes, "cells"] + ["failed"] * failed + ["success"] * success
+    failed = any(entry["failed"] for entry in entries)
+    rates = [name for name in RATES if any(entry[name]["of"] > entry["failed"] for entry in entries)]
+    header = [*axes, "cells", *["failed"] * failed, *rates]
     header += [f"median {measure}", "quartiles"] if measure else []
     lines = [[*header, "seconds"]]
     for entry in entries:
         line = [format_value(entry["axes"][name]) for name in axes] + [str(entry["cells"])]
         line += [str(entry["failed"])] * failed
-        line += [_rate(entry["succeeded"], entry["of"])] * success
+        line += [_rate(**entry[name]) for name in rates]
         if measure:
             quartiles = f"{_number(entry['lower_quartile'])} .. {_number(entry['upper_quartile'])}"
             line += [_number(entry["median"]), quartiles] if entry["cells"] else ["-", "-"]
@@ -210,8 +212,8 @@ def format_value(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
 
 
-def _rate(succeeded: int, told: int) -> str:
-    return f"{succeeded}/{told} {succeeded / told:4.0%}" if told else "-"
+def _rate(count: int, of: int) -> str:
+    return f"{count}/{of} {count / of:4.0%}" if of else "-"
 
 
 def _number(value: float | None, missing: str = "inf") -> str:

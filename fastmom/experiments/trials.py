@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -26,6 +27,7 @@ REQUIRED: Any = object()  # default of an entry that every cell must have
 _SIZES = ("n_inputs", "n_hidden", "n_outputs")
 _TEACHER = ("kind", "condition", "angle", "output", "bias", "activation")
 _SAMPLES = ("law", "noise", "corruption", "corruption_kind")
+EXACT = 1e-9  # largest error of a neuron of a network that is found
 _FRESH_ROWS = 1000
 _LOADING_SECONDS = 0.005  # no call that loads a kernel takes less
 _n_loaded = (0, 0)
@@ -175,8 +177,9 @@ def recovery(cell: Cell, data_rng: np.random.Generator, method_rng: np.random.Ge
     dict
         "success", "certified", "status", "message", "n_hidden" as the method says; "error", "hidden_error",
         "output_error" of `fastmom.compare`, None where the student lacks a neuron; "function_error" on fresh rows of
-        the same law, relative to the outputs' RMS about their mean; "residual" on the samples, likewise; "seconds"
-        with the CPU seconds of the method as "total", and its stages.
+        the same law, relative to the outputs' RMS about their mean; "residual" on the samples, likewise; "exact"
+        whether the whole network is found to 1e-9, None where noise forbids it; "seconds" with the CPU seconds of the
+        method as "total", and its stages.
     """
     teacher_rng, samples_rng, fresh_rng = data_rng.spawn(3)
     teacher = draw_teacher(cell, teacher_rng)
@@ -185,7 +188,9 @@ def recovery(cell: Cell, data_rng: np.random.Generator, method_rng: np.random.Ge
     known = Known(cell["n_hidden"], cell["bias"], cell["activation"])
     method_seed = int(method_rng.integers(1 << 53))  # a seed, not a stream: a call that is timed again repeats its bits
     result, seconds = timed(lambda: solve(cell["method"], X, Y, known, method_options(cell), method_seed))
-    return {**_verdict(result, teacher, X, Y, fresh), "seconds": {**result.timings, "total": seconds}}
+    values = _verdict(result, teacher, X, Y, fresh)
+    values["exact"] = None if cell["noise"] or math.isnan(values["error"]) else values["error"] < EXACT
+    return {**values, "seconds": {**result.timings, "total": seconds}}
 
 
 def _verdict(result: FitResult, teacher: fm.TwoLayerNetwork, X: Array, Y: Array, fresh: Array) -> dict[str, Any]:

@@ -23,7 +23,7 @@ Generator = np.random.Generator
 BATCH, EVERY = 500, 40  # of the descent on the squared loss: rows a step, steps a point of the trace
 STEP = 0.3  # as large as converges
 LANDSCAPE_BATCH, PILOT = 1000, 20_000  # of the descent on G: rows a step, rows that show the Hermite part
-EXACT = 1e-6  # residual, far below a plateau and far above round-off
+FITS = 1e-6  # residual, far below a plateau and far above round-off
 RECOVERED = 0.01  # surrogate error: every row within 8 degrees of its own
 
 
@@ -46,7 +46,7 @@ def squared_loss(cell: Cell, data: Generator, method: Generator) -> dict[str, An
         trace = [(n, _residual(B, teacher.W, data.standard_normal((10 * BATCH, d))))]
     found = surrogate_error(B, teacher.W)
     samples, residuals = zip(*trace, strict=True)
-    values = {"success": residuals[-1] < EXACT, "surrogate_error": found, "residual": residuals[-1]}
+    values = {"exact": residuals[-1] < FITS, "surrogate_error": found, "residual": residuals[-1]}
     return values | {"trace_samples": list(samples), "trace_residual": list(residuals)}
 
 

@@ -185,8 +185,10 @@ def rectified(rows: KinkRows, point: KinkPoint) -> KinkFit | None:
     The active sides e in {-1, 1}^k that leave least of ``v - sum_j e_j s_j b_j`` are tried, then all d k weights
     descend together: fewer unknowns than with a linear part of their own.
     """
-    fits = (descend(rows, evaluate(rows, 0.0, W, point.signs, np.zeros_like(point.v)), slope=0.0, linear=False)
-            for W in _oriented(rows, point))
+    fits = (
+        descend(rows, evaluate(rows, 0.0, W, point.signs, np.zeros_like(point.v)), slope=0.0, linear=False)
+        for W in _oriented(rows, point)
+    )
     return min(fits, key=lambda fit: fit.point.loss, default=None)
 
 

@@ -3,7 +3,7 @@
 
 def row(error=1e-12, *, success=True, state="done", seconds=0.1, values=(), **cell):
     """A row of the given cell; `values` are further ones."""
-    told = {"success": success, "error": error, **dict(values)} if state == "done" else {}
+    told = {"success": success, "exact": success, "error": error, **dict(values)} if state == "done" else {}
     message = "" if state == "done" else "ValueError: no"
     cell = {"method": "rectified", "seed": 0, **cell}
     parts = {"key": repr(sorted(cell.items())), "cell": cell, "state": state, "message": message, "values": told}

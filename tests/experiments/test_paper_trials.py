@@ -34,18 +34,18 @@ def test_noisy_labels_end_near_the_bound():
 
 def test_sizes_in_proportion():
     values = run("scaled_recovery", method="rectified", n_inputs=8, samples_per_input=10.0, hidden_per_input=0.25)
-    assert values["success"] and values["n_hidden"] == 2
+    assert values["exact"] and values["n_hidden"] == 2
     few = run("scaled_recovery", method="rectified", n_inputs=8, samples_per_input=1.5)
-    assert not few["success"]
+    assert not few["exact"]
 
 
 @pytest.mark.parametrize("method", [*trials_symmetric.VARIANTS, "lbfgs_student"])
 def test_square_networks_by_each_method(method):
     values = run("square_network", method=method, size=3, n_samples=2000)
     assert values["error"] == max(values["hidden_error"], values["output_error"])
-    assert values["success"] == (method in ("polished", "lbfgs_student"))
+    assert values["exact"] == (method in ("polished", "lbfgs_student"))
     assert values["error"] < 1
-    assert run("square_network", method=method, size=3, n_samples=2000, noise=0.1)["success"] is None
+    assert run("square_network", method=method, size=3, n_samples=2000, noise=0.1)["exact"] is None
 
 
 def test_layers_of_the_given_condition():
@@ -56,7 +56,7 @@ def test_layers_of_the_given_condition():
 
 def test_the_learner_ends_where_gradient_descent_needs_luck():
     values = run("squared_loss", method="landscape", size=4, n_samples=2000)
-    assert values["success"] and values["trace_residual"][-1] < 1e-12 and values["trace_samples"] == [2000]
+    assert values["exact"] and values["trace_residual"][-1] < 1e-12 and values["trace_samples"] == [2000]
     values = run("squared_loss", method="gradient", size=4, steps=400)
     assert len(values["trace_residual"]) == 10 and values["trace_samples"][-1] == 200_000
     assert values["trace_residual"][-1] < values["trace_residual"][0]

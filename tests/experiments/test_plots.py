@@ -99,7 +99,7 @@ def test_files_are_png_and_svg_and_the_same_for_the_same_rows(tmp_path):
 
 def test_any_sweep_has_plots():
     plain = plot_data.automatic(sweep())
-    assert {name: spec.kind for name, spec in plain.items()} == {"error": "curve", "success": "heatmap", "race": "race"}
+    assert {name: spec.kind for name, spec in plain.items()} == {"error": "curve", "exact": "heatmap", "race": "race"}
     assert plain["error"].x == "n_samples" and plain["error"].panels == ("noise",)
     assert plot_data.automatic([row()]) == {}
 
@@ -117,6 +117,7 @@ def test_rates_have_the_interval_of_wilson():
         ({"kind": "curve", "x": "noise", "tilte": ""}, r"p\.tilte: no such key; did you mean 'title'\?"),
         ({"kind": "curve", "x": 3}, r"p\.x: expected a str, got 3"),
         ({"kind": "curve", "x": "noise", "log": ["z"]}, r'p\.log: expected "x", "y" or both'),
+        ({"kind": "heatmap", "x": "noise", "rate": "sucess"}, r"p\.rate: .*did you mean 'success'"),
         (3, r"p: expected a table, got 3"),
     ],
 )

@@ -61,13 +61,13 @@ def test_an_experiment_runs_from_the_command_line_to_its_pictures(name, tiny, tm
     arguments = ["reproduce", name, "--quick", "--jobs", "1", "--out", str(tmp_path)]
     assert main(arguments) == 0
     shown = capsys.readouterr().out
-    assert reproduction.experiment(name).title in shown and "success" in shown
+    assert reproduction.experiment(name).title in shown and "exact" in shown
     folder = tmp_path / f"{name}-quick"
     assert (folder / f"{name}.png").read_bytes().startswith(b"\x89PNG") and (folder / f"{name}.svg").exists()
     assert main([*arguments, "--json"]) == 0  # nothing is left to run
     (told,) = json.loads(capsys.readouterr().out)
     learner = [group for group in told["groups"] if group["axes"]["method"] in ("rectified", "landscape")]
-    assert all(group["succeeded"] == group["of"] == 1 for group in learner)
+    assert all(group["exact"] == {"count": 1, "of": 1} for group in learner)
 
 
 def test_a_report_of_a_folder_has_table_files_and_its_own_plots(tiny, tmp_path, capsys):

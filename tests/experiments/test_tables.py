@@ -26,7 +26,7 @@ def test_a_missing_measure_is_the_worst_one_and_a_failed_cell_no_success():
     rows = [row(None), row(1.0, seed=1), row(2.0, seed=2, success=False), row(state="failed", seed=3)]
     (entry,) = tables.summarise(rows)
     assert (entry["median"], entry["upper_quartile"]) == (2.0, None)
-    assert (entry["succeeded"], entry["of"], entry["cells"], entry["failed"]) == (2, 4, 3, 1)
+    assert (entry["success"], entry["cells"], entry["failed"]) == ({"count": 2, "of": 4}, 3, 1)
 
 
 @pytest.mark.parametrize(
@@ -45,8 +45,8 @@ def test_quantiles_interpolate_between_finite_neighbours(values, share, expected
 def test_the_table_says_counts_and_quartiles():
     text = tables.format_table(tables.summarise(sweep()))
     header, first = text.splitlines()[:2]
-    assert header.split() == "method n_samples noise cells success median error quartiles seconds".split()
-    assert first.split() == "lbfgs_student 100 0 4 0/4 0% 0.1 0.1 .. 0.1 0.1".split()
+    assert header.split() == "method n_samples noise cells success exact median error quartiles seconds".split()
+    assert first.split() == "lbfgs_student 100 0 4 0/4 0% 0/4 0% 0.1 0.1 .. 0.1 0.1".split()
     assert tables.format_table([]) == "no finished cells"
 
 

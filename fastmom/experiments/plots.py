@@ -74,6 +74,13 @@ def save_plots(plots: dict[str, PlotSpec], rows: Sequence[Row], folder: str | os
     return files
 
 
+def save_small(picture: Path, target: Path) -> None:
+    """Copy a PNG with few colours, which is what a page needs."""
+    image = optional("PIL.Image", "plots", "'fastmom[plots]'")  # comes with matplotlib
+    with image.open(picture) as opened:
+        opened.convert("RGB").quantize(96).save(target, optimize=True)
+
+
 def matplotlib(module: str = "") -> Any:
     """The package or one of its modules, or an error that says how to get it."""
     return optional(f"matplotlib{module}", "plots", "'fastmom[plots]'")
@@ -86,7 +93,7 @@ def draw(spec: PlotSpec, rows: Sequence[Row]) -> Figure:
         raise ValueError(f"plot {spec.title!r}: there are no finished cells to show")
     columns = len(panels) if len(panels) <= PER_ROW else min(PER_ROW, math.ceil(len(panels) / 2))
     n_rows = math.ceil(len(panels) / columns)
-    width = 6.4 if columns == 1 else min(3.4 * columns + 0.6, 11.5)
+    width = 6.4 if columns == 1 else min(3.3 * columns + 0.6, 11.5)
     figure = matplotlib(".figure").Figure(figsize=(width, 0.75 + 3.2 * n_rows), layout="constrained")
     frames = figure.subplots(n_rows, columns, sharex=True, sharey=True, squeeze=False)
     labels = list(plot_data.split_series(spec, rows)) if spec.kind != "heatmap" else []
@@ -129,16 +136,8 @@ def _scales(frame: Axes, spec: PlotSpec) -> None:
     if spec.kind != "heatmap" and spec.y in RATES:
         frame.set_ylim(-0.04, 1.04)
     if spec.reference:
-        frame.axhline(spec.reference["value"], color="#555555", linewidth=1, linestyle=(0, (5, 3)))
-        frame.annotate(
-            spec.reference.get("label", ""),
-            (0, spec.reference["value"]),
-            xycoords=("axes fraction", "data"),
-            xytext=(4, 3),
-            textcoords="offset points",
-            color="#333333",
-            fontsize=8.5,
-        )
+        label = spec.reference.get("label")
+        frame.axhline(spec.reference["value"], color="#555555", linewidth=1, linestyle=(0, (5, 3)), label=label)
 
 
 def _limits(spec: PlotSpec, panels: Sequence[Panel], frame: Axes) -> None:

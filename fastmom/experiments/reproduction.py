@@ -180,5 +180,5 @@ def _pictures(spec: Spec, rows: list[tables.Row], folder: Path, gallery: str | N
         Path(gallery).mkdir(parents=True, exist_ok=True)
         for path in files:
             if path.suffix == ".png":
-                Path(gallery, path.name).write_bytes(path.read_bytes())
+                plots.save_small(path, Path(gallery, path.name))
     return files

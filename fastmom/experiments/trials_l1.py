@@ -1,9 +1,9 @@
-"""Trials of Zhang, Lee and Jordan's class (arXiv 1510.03528): the norm of l1-bounded networks in the kernel's space."""
+"""Trials of Zhang, Lee and Jordan's class (arXiv 1510.03528): norms in the kernel's space, and how well it predicts."""
 
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -14,6 +14,9 @@ from fastmom.rkhs.networks import random_l1_network
 from fastmom.rkhs.norms import ACTIVATIONS
 
 Generator = np.random.Generator
+
+CLASSES = ("digits", "convex", "rectangles")
+NUMBERS = ("diabetes", "erf-1", "erf-2", "erf-3")
 
 
 def kernel_norm(cell: Cell, data: Generator, method: Generator) -> dict[str, Any]:
@@ -29,12 +32,39 @@ def kernel_norm(cell: Cell, data: Generator, method: Generator) -> dict[str, Any
     return {"log10_norm": math.log10(norm) if norm > 0 else -math.inf, "norm": norm}
 
 
+def prediction(cell: Cell, data: Generator, method: Generator) -> dict[str, Any]:
+    """Test error on a data set: of the kernel with squared or hinge loss, or of scikit-learn's perceptron.
+
+    The protocol is that of `fastmom.experiments.kernel_accuracy`; all methods see the same splits.
+    """
+    from fastmom.experiments.kernel_accuracy import kernel_accuracy
+
+    loss: Literal["squared", "hinge"] = "hinge" if cell["method"] == "kernel_hinge" else "squared"
+    found = kernel_accuracy(cell["task"], loss=loss, rival=cell["method"] == "perceptron", rng=data)
+    rival = cell["method"] == "perceptron"
+    return {"error": found["rival_error" if rival else "error"], "chosen": None if rival else found["chosen"]}
+
+
+def _check_prediction(cell: Cell) -> None:
+    if cell["method"] == "kernel_hinge" and cell["task"] not in CLASSES:
+        raise ValueError(f"method: 'kernel_hinge' is for classes; the labels of {cell['task']!r} are numbers")
+
+
 def _check(cell: Cell) -> None:
     """Refuse bounds and sharpnesses that are not positive."""
     fm.network_norm_bound(1, cell["L"], cell["activation"], cell["c"])
 
 
 TRIALS = {
+    "prediction": Trial(
+        prediction,
+        {
+            "method": Key(one_of("kernel", "kernel_hinge", "perceptron")),
+            "task": Key(one_of(*CLASSES, *NUMBERS)),
+            "seed": Key(seed, 0),
+        },
+        check=_check_prediction,
+    ),
     "kernel_norm": Trial(
         kernel_norm,
         {
@@ -47,5 +77,5 @@ TRIALS = {
             "seed": Key(seed, 0),
         },
         check=_check,
-    )
+    ),
 }

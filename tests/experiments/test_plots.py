@@ -80,7 +80,8 @@ LAWS = [row(0.1 * (seed + 1), law=law, seed=seed) for law in ("a", "b") for seed
 def test_dots_stand_over_words_in_the_order_of_the_names(figure):
     (frame,) = frames(figure)
     assert [text.get_text() for text in frame.get_xticklabels()] == ["bees", "a"]
-    assert [text.get_text() for text in frame.texts] == ["half"]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["half", "rectified"]
+    assert [line.get_linestyle() for line in frame.lines] == ["--", "None"]
 
 
 def test_files_are_png_and_svg_and_the_same_for_the_same_rows(tmp_path):

@@ -159,7 +159,10 @@ def _curve(frame: Axes, spec: PlotSpec, panel: Panel, looks: dict[str, tuple[str
         colour, marker = looks[line.label]
         low, middle, high = (_seen(values, spec) for values in (line.low, line.middle, line.high))
         frame.plot(line.x, middle, color=colour, marker=marker, label=line.label)
-        frame.fill_between(line.x, low, _capped(high, spec), color=colour, alpha=0.16, linewidth=0)
+        if spec.y in RATES:  # intervals of few trials are wide: as bands they would hide each other
+            frame.vlines(line.x, low, high, color=colour, alpha=0.35, linewidth=2.5)
+        else:
+            frame.fill_between(line.x, low, _capped(high, spec), color=colour, alpha=0.16, linewidth=0)
         _no_answer(frame, line.x, line.middle, colour)
     if "x" in spec.log:
         _plain_ticks(frame, sorted({x for line in plot_data.lines(spec, panel.rows) for x in line.x}))

@@ -27,3 +27,10 @@ def rows_by_code(X: Array, weights: Array, code: npt.NDArray[np.int64], n_codes:
 def grouped_product(X: Array, code: npt.NDArray[np.int64], E: Array) -> Array:
     """Sums of (x.E[code]) x over the rows of each code (n_codes, d)."""
     return rows_by_code(X, np.einsum("ij,ij->i", X, E[code]), code, len(E))
+
+
+def pattern_fit(Z: Array, y: Array, B: Array) -> Array:
+    """Least-squares unknowns (1 + k, m), v and then s_j b_j, for the patterns of B (k, m) held fixed."""
+    G = np.column_stack([np.ones(len(Z)), np.where(Z @ B.T > 0, 1.0, -1.0)])
+    design = (G[:, :, None] * Z[:, None, :]).reshape(len(Z), -1)
+    return np.asarray(np.linalg.lstsq(design, y, rcond=None)[0].reshape(-1, Z.shape[1]))

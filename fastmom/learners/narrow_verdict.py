@@ -21,10 +21,11 @@ from fastmom.patterns.verdict import Outcome, least_squares, recovered
 
 Array = npt.NDArray[np.float64]
 
+_ORDINARY = 1e6  # sizes of columns, and inverse sizes, that lose nothing
+LABELS_PER_UNKNOWN = 10  # from which noise and neurons whose number is unknown can be told apart
 ODD = 5.0  # standard errors of a third moment that no network without hidden biases has
 _STRUCTURE_ROWS = 4000
 _WEDGE = 0.4246  # E (d |e| - |t|)_+^2 / d^3 for independent standard Gaussian t, e and small d
-_MOST_CURVED = 1e-18  # squared residual, relative to the labels, from which exact labels are one more pass away
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,19 +38,33 @@ class NarrowData:
         Inputs as given and the one label.
     contraction : ndarray (m,)
         Its weights of the outputs.
+    unit : ndarray (d,)
+        What columns of inputs were divided by.
     """
 
     rows: KinkRows
     contraction: Array
+    unit: Array
 
 
 def read_data(task: Task) -> NarrowData:
-    """Inputs without a copy, and one label: the output, or a random combination of several."""
+    """Inputs, without a copy unless of extreme scales, and one label: the output, or a random mix of several."""
     _, X, Y = next(task.rows.chunks(task.rows.n_rows))
-    size = 2.0 ** -np.ceil(np.log2(np.abs(Y).max(axis=0, initial=0.0).clip(min=1e-300)))  # exact to multiply by
+    unit = _powers_of_two(X)
+    if unit.max() > _ORDINARY or unit.min() < 1 / _ORDINARY:
+        X = X / unit
+    else:
+        unit = np.ones(X.shape[1])
+    size = 1 / _powers_of_two(Y)
     m = Y.shape[1]
     weights = np.ones(1) if m == 1 else task.rng.standard_normal(m) / np.sqrt(m)
-    return NarrowData(read_rows(X, np.ascontiguousarray((Y * size) @ weights)), size * weights)
+    return NarrowData(read_rows(X, np.ascontiguousarray((Y * size) @ weights)), size * weights, unit)
+
+
+def _powers_of_two(columns: Array) -> Array:
+    """Size of the largest entry of every column, one for a column of zeros: division by it is exact."""
+    largest = np.maximum(columns.max(axis=0), -columns.min(axis=0))
+    return np.asarray(np.exp2(np.ceil(np.log2(np.where(largest > 0, largest, 1.0)))))
 
 
 def judge_kinks(task: Task, data: NarrowData, fit: KinkFit, agreed: bool, starts: int) -> Outcome:
@@ -58,8 +73,7 @@ def judge_kinks(task: Task, data: NarrowData, fit: KinkFit, agreed: bool, starts
     rows = data.rows
     tied = kink_fit.rectified(rows, fit.point)
     if task.rows.n_outputs > 1:
-        assert tied is not None
-        outcome = judge(task, noisy.polish(task.rows, task.kind, tied.point.B, task.rng))
+        outcome = judge(task, noisy.polish(task.rows, task.kind, tied.point.B / data.unit, task.rng))
     elif kink_fit.exact(rows, fit.point):
         outcome = _judge_exact(task, data, fit, tied, agreed, starts)
     else:
@@ -101,6 +115,9 @@ def _judge_noisy(task: Task, data: NarrowData, fit: KinkFit, tied: KinkFit, agre
     attempt = exact.Attempt(failure="skipped")
     outcome = least_squares(noisy.NoisyFit(descent, starts, agreed, structure), attempt, rows, task.scale, task.timings)
     outcome.diagnostics["information"] = information(chosen.point.loss / scale, (k + free) * d, n)
+    if outcome.success and task.kind.n_hidden is None and n < LABELS_PER_UNKNOWN * (k + 1) * d:
+        what = f"{n} rows do not tell noise from neurons whose number is unknown: give n_hidden, or more rows"
+        return replace(outcome, status="too_few_rows", success=False, message=what)
     if outcome.success and not free:
         return _with_clumps(task, outcome)
     return outcome
@@ -108,18 +125,26 @@ def _judge_noisy(task: Task, data: NarrowData, fit: KinkFit, tied: KinkFit, agre
 
 def _model(task: Task, data: NarrowData, fit: KinkFit, *, linear: bool) -> Model:
     """Rectifiers of unit weights, from tied kinks, or from free ones with what the sides leave of the linear part."""
-    point, size = fit.point, float(data.contraction[0])
-    if not linear:
-        W, outer = point.B, point.signs[:, None] / size
-    else:
-        e = active_sides(KinkNetwork(point.v, point.B, point.signs))
-        rest = point.v - (e * point.signs) @ point.B
-        W = np.vstack([2 * e[:, None] * point.B, rest])
-        outer = np.append(point.signs, 1.0)[:, None] / size
+    point = fit.point
+    if linear:
+        return kink_model(task, data, point.B, point.signs, point.v)
+    return _scaled(task, data, point.B, point.signs, len(point.B))
+
+
+def kink_model(task: Task, data: NarrowData, B: Array, signs: Array, v: Array) -> Model:
+    """Rectifiers with the kinks b_j, and the linear part that no choice of their sides explains."""
+    e = active_sides(KinkNetwork(v, B, signs))
+    W = np.vstack([2 * e[:, None] * B, v - (e * signs) @ B])
+    return _scaled(task, data, W, np.append(signs, 1.0), len(B))
+
+
+def _scaled(task: Task, data: NarrowData, W: Array, a: Array, n_neurons: int) -> Model:
+    W = W / data.unit
     length = np.linalg.norm(W, axis=1, keepdims=True)
     length[length == 0] = 1.0
-    outer = np.vstack([outer * length, np.zeros((1, 1))])
-    return Model(W / length, outer, len(point.B), task.kind)
+    outer = np.zeros((len(W) + 1, task.rows.n_outputs))
+    outer[:-1, 0] = a * length[:, 0] / data.contraction[0]
+    return Model(W / length, outer, n_neurons, task.kind)
 
 
 def information(loss: float, unknowns: int, n: int) -> float:

@@ -22,7 +22,7 @@ from fastmom.runtime.passes import Pass, Rows, sum_over_rows
 
 Array = npt.NDArray[np.float64]
 
-EVEN = -1.0  # slope of |t|
+EVEN, RECTIFIED = -1.0, 0.0  # slopes of |t| and of the rectifier
 _BLOCK = 4096
 _RANK = 1e-12  # eigenvalue of the scaled second moment, relative, that counts as none
 _EXACT = 1e-30  # share of the labels' sum of squares that counts as none

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import numpy as np
 import numpy.typing as npt
 
-from fastmom.patterns.kink_descent import EVEN, KinkFit, KinkPoint, KinkRows, descend, evaluate, start
+from fastmom.patterns.kink_descent import EVEN, RECTIFIED, KinkFit, KinkPoint, KinkRows, descend, evaluate, start
 from fastmom.runtime import progress
 
 Array = npt.NDArray[np.float64]
@@ -44,7 +44,9 @@ class KinkSearch:
 
     def __init__(self, rows: KinkRows, k: int, rng: np.random.Generator) -> None:
         self.rows, self.k, self._rng = rows, k, rng
-        self._part = rows.part(ROWS_PER_UNKNOWN * (k + 1) * rows.X.shape[1])
+        few = ROWS_PER_UNKNOWN * (k + 1) * rows.X.shape[1]
+        parts = [rows.part(few << shift) for shift in (0, 2, 4)]
+        self._parts = [part for part in parts if part is not rows] + [rows]
         self.fit: KinkFit | None = None
         self._losses: list[float] = []
 
@@ -74,20 +76,24 @@ class KinkSearch:
 
     def random(self, most: int) -> None:
         """Random starts, until one is exact, or two agree after some; `most` at most."""
-        for number in range(most):
-            if self.exact or (number >= FEWEST and self.agreed):
+        for _ in range(most):
+            if self.exact or (self.starts >= FEWEST and self.agreed):
                 return
             self.propose(self._rng.standard_normal((self.k, self.rows.root.shape[1])) @ self.rows.root.T)
 
     def propose(self, B: Array, signs: Array | None = None, v: Array | None = None) -> None:
         """Descend from kinks b_j, of no effect yet unless signs and linear part are given; part of the rows first."""
         progress.report("fitting kinks")
-        if signs is None or v is None:
-            fit = descend(self._part, start(self._part, B), settled=1.0)
-        else:
-            fit = descend(self._part, evaluate(self._part, EVEN, B, signs, v), settled=1.0)
-        if self._part is not self.rows:
-            fit = self._on_all(fit.point.B, fit.point.signs, fit.point.v)
+        fit = None
+        for part in self._parts:
+            if fit is not None:
+                point = evaluate(part, EVEN, fit.point.B, fit.point.signs, fit.point.v)
+            elif signs is None or v is None:
+                point = start(part, B)
+            else:
+                point = evaluate(part, EVEN, B, signs, v)
+            fit = descend(part, point, settled=1.0)
+        assert fit is not None
         self._keep(fit)
 
     def refine(self, B: Array, signs: Array, v: Array) -> None:
@@ -136,7 +142,7 @@ def split_directions(rows: KinkRows, point: KinkPoint, j: int, count: int) -> Ar
     b = point.B[j] @ rows.back.T
     size = float(np.linalg.norm(b))
     Z -= np.outer(Z @ b, b / size**2)
-    values, vectors = np.linalg.eigh(point.signs[j] * ((Z * r[:, None]).T @ Z))
+    _, vectors = np.linalg.eigh(point.signs[j] * ((Z * r[:, None]).T @ Z))
     return np.asarray(0.025 * size * (vectors[:, ::-1][:, :count].T @ rows.root.T))
 
 
@@ -179,17 +185,24 @@ def simplified(rows: KinkRows, fit: KinkFit) -> KinkFit:
     return fit
 
 
-def rectified(rows: KinkRows, point: KinkPoint) -> KinkFit | None:
-    """The best fit by as many rectifiers and no linear part, from kinks; None without kinks.
+def rectified(rows: KinkRows, point: KinkPoint) -> KinkFit:
+    """The best fit by as many rectifiers and no linear part, from kinks.
 
     The active sides e in {-1, 1}^k that leave least of ``v - sum_j e_j s_j b_j`` are tried, then all d k weights
     descend together: fewer unknowns than with a linear part of their own.
     """
+<<<<<<< HEAD
     fits = (
         descend(rows, evaluate(rows, 0.0, W, point.signs, np.zeros_like(point.v)), slope=0.0, linear=False)
         for W in _oriented(rows, point)
     )
     return min(fits, key=lambda fit: fit.point.loss, default=None)
+=======
+    none = np.zeros_like(point.v)
+    starts = (evaluate(rows, RECTIFIED, W, point.signs, none) for W in _oriented(rows, point))
+    fits = [descend(rows, one, slope=RECTIFIED, linear=False) for one in starts]
+    return min(fits, key=lambda fit: fit.point.loss)
+>>>>>>> narrow-core
 
 
 def _oriented(rows: KinkRows, point: KinkPoint) -> Iterable[Array]:

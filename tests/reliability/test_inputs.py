@@ -138,6 +138,7 @@ MATRIX_DOORS = {
     "learn_rectified": lambda a: fm.learn_rectified(a, learnable(WHOLE), bias=True, rng=0).network,
     "noisy": lambda a: fm.learn_rectified(a, learnable(WHOLE), 3, bias=True, noise="gaussian", rng=0).network,
     "learn_landscape": lambda a: fm.learn_landscape(a, ONE_NEURON, 1, rng=0).network,
+    "learn_narrow": lambda a: fm.learn_narrow(a, ONE_NEURON, 1, rng=0).network,
     "predict": TEACHER.predict,
     "result.predict": lambda a: fm.FitResult(network=TEACHER, success=True, status="recovered").predict(a),
     "compare": lambda a: fm.compare(fm.random_teacher(4, 3, 4, rng=5), TEACHER, a).function_error,
@@ -331,6 +332,11 @@ ARGUMENTS = {
         bad("given", None, 3, np.eye(3), -np.eye(4), np.full((4, 4), np.nan), np.triu(np.ones((4, 4)))),
     ),
     ("rng", "learn_landscape"): (lambda v: fm.learn_landscape(X, Y, 3, rng=v), SEEDS),
+    ("n_hidden", "learn_narrow"): (lambda v: fm.learn_narrow(X, Y, v), but_none(COUNTS)),
+    ("max_hidden", "learn_narrow"): (lambda v: fm.learn_narrow(X, Y, max_hidden=v), [*COUNTS, *bad(11)]),
+    ("variant", "learn_narrow"): (lambda v: fm.learn_narrow(X, Y, variant=v), WORDS),
+    ("polish", "learn_narrow"): (lambda v: fm.learn_narrow(X, Y, polish=v), bad(None, 1, "yes", np.ones(2))),
+    ("rng", "learn_narrow"): (lambda v: fm.learn_narrow(X, Y, rng=v), SEEDS),
     ("method", "learn"): (lambda v: fm.learn(X, Y, v), WORDS),
     ("depth", "network_norm_bound"): (
         lambda v: fm.network_norm_bound(v, 1.0),
@@ -555,6 +561,28 @@ def test_the_landscape_learner_gives_an_honest_verdict(case, options):
     labels = labels.reshape(len(labels), -1)[:, : 1 if options == "any number" else None]
     try:
         result = fm.learn_landscape(inputs, labels, rng=0, **LANDSCAPE[options])
+    except (ValueError, TypeError) as error:
+        assert str(error).startswith(("X:", "X[", "Y:", "Y["))
+        return
+    json.dumps(result.to_dict(), allow_nan=False)
+    if result.network is not None:
+        assert np.isfinite(numbers(result.network)).all()
+    if result.success:
+        scale = np.abs(labels).max()
+        predicted = result.network.predict(inputs)
+        np.testing.assert_allclose(predicted / scale, labels / scale, atol=1e-8)  # none of these has noise to fit
+
+
+NARROW = {"any number": {"max_hidden": 3}, "moments": {"n_hidden": 2, "polish": False}}
+
+
+@pytest.mark.parametrize("options", NARROW)
+@pytest.mark.parametrize("case", HARD)
+def test_the_narrow_learner_gives_an_honest_verdict(case, options):
+    inputs, labels = HARD[case]
+    labels = labels.reshape(len(labels), -1)[:, : 1 if options == "any number" else None]
+    try:
+        result = fm.learn_narrow(inputs, labels, rng=0, **NARROW[options])
     except (ValueError, TypeError) as error:
         assert str(error).startswith(("X:", "X[", "Y:", "Y["))
         return

@@ -191,18 +191,10 @@ def rectified(rows: KinkRows, point: KinkPoint) -> KinkFit:
     The active sides e in {-1, 1}^k that leave least of ``v - sum_j e_j s_j b_j`` are tried, then all d k weights
     descend together: fewer unknowns than with a linear part of their own.
     """
-<<<<<<< HEAD
-    fits = (
-        descend(rows, evaluate(rows, 0.0, W, point.signs, np.zeros_like(point.v)), slope=0.0, linear=False)
-        for W in _oriented(rows, point)
-    )
-    return min(fits, key=lambda fit: fit.point.loss, default=None)
-=======
     none = np.zeros_like(point.v)
     starts = (evaluate(rows, RECTIFIED, W, point.signs, none) for W in _oriented(rows, point))
     fits = [descend(rows, one, slope=RECTIFIED, linear=False) for one in starts]
     return min(fits, key=lambda fit: fit.point.loss)
->>>>>>> narrow-core
 
 
 def _oriented(rows: KinkRows, point: KinkPoint) -> Iterable[Array]:

@@ -52,6 +52,20 @@ def small(monkeypatch):
     monkeypatch.setitem(experiments.CELLS, "tiny", 20)
     auto = importlib.import_module("benchmarks.auto")
     monkeypatch.setattr(auto, "SWEEP", auto.SWEEP[::8])
+    shrink_l1(monkeypatch)
+
+
+def shrink_l1(monkeypatch):
+    """Few rows for the balls of the recursive kernel."""
+    losses = importlib.import_module("benchmarks.l1_losses")
+    monkeypatch.setattr(losses, "SIZES", losses.Sizes(rows=400, features=20, images=60, test_images=40))
+    theorem = importlib.import_module("benchmarks.l1_theorem")
+    monkeypatch.setattr(theorem, "DRAWS", dict.fromkeys(theorem.DRAWS, 1))
+    monkeypatch.setattr(theorem, "ROWS", {name: 60 for name in theorem.ROWS})
+    study = importlib.import_module("fastmom.experiments.kernel_accuracy")
+    for name, task in study.TASKS.items():
+        monkeypatch.setitem(study.TASKS, name, replace(task, n_train=60, n_test=40, splits=1))
+    monkeypatch.setattr(study, "RIVALS", (((8,), 1e-2),))
 
 
 @pytest.mark.parametrize("name", sorted(dict(suites())))

@@ -28,7 +28,7 @@ _DIRECTIONS = 64
 
 
 def rectangles(n: int, rng: int | np.random.Generator | None = None) -> tuple[Array, Labels]:
-    """Outlines of rectangles, one pixel wide: is it taller than wide?
+    """Outlines of rectangles, one pixel wide: those that are taller than wide against the others.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ def rectangles(n: int, rng: int | np.random.Generator | None = None) -> tuple[Ar
 
 
 def convex(n: int, rng: int | np.random.Generator | None = None) -> tuple[Array, Labels]:
-    """White regions: is the region convex?
+    """White regions: convex ones against others.
 
     A convex region is the intersection of 3 to 6 half-planes through uniform points of the image; the others are
     unions of 2 or 3 of them whose convex hull has at least 12 pixels more. Both classes have the same distribution of
@@ -94,7 +94,7 @@ def convex(n: int, rng: int | np.random.Generator | None = None) -> tuple[Array,
     """
     count = as_count(n, "n")
     generator, _ = as_rng(rng)
-    whole = _balanced(count // 2, _regions, generator)
+    whole = _balanced(count // 2, _whole, generator)
     union = _balanced(count - count // 2, _unions, generator)
     order = generator.permutation(count)
     y = np.r_[np.ones(len(whole), dtype=np.int64), np.zeros(len(union), dtype=np.int64)]
@@ -118,7 +118,7 @@ def _balanced(n: int, draw: Callable[[np.random.Generator], Masks], rng: np.rand
 
 def _pixels() -> Array:
     """Centres (784, 2) of the pixels."""
-    return np.stack(np.indices((SIDE, SIDE)), axis=-1).reshape(-1, 2) + 0.5
+    return np.asarray(np.indices((SIDE, SIDE)).reshape(2, -1).T + 0.5, dtype=np.float64)
 
 
 def _regions(rng: np.random.Generator) -> Masks:
@@ -130,6 +130,13 @@ def _regions(rng: np.random.Generator) -> Masks:
     inside = normals @ _pixels().T > np.sum(normals * points, axis=-1, keepdims=True)
     unused = np.arange(most) >= rng.integers(*_HALF_PLANES, (_BATCH, 1))
     return np.asarray((inside | unused[:, :, np.newaxis]).all(axis=1))
+
+
+def _whole(rng: np.random.Generator) -> Masks:
+    """A batch of regions, without those that pixels render so badly that they could be unions."""
+    regions = _regions(rng)
+    regions = regions[regions.sum(axis=1) >= _AREAS[0]]
+    return regions[_hull_area(regions) - regions.sum(axis=1) < _MISSING]
 
 
 def _unions(rng: np.random.Generator) -> Masks:

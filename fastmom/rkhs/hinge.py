@@ -1,10 +1,10 @@
 """The hinge loss over a ball, one output or several against the rest: coordinate ascent and Newton on the free ones.
 
-With dual coordinates 0 <= p <= 1, z = p y, the fit is f = K z / s, where s = n times the multiplier of the ball. At the
-optimum p = 1 where the margin y f is below 1 (bounded), p = 0 where it is above, and the free coordinates F have margin
-1: K_FF z_F = s y_F - K_FB y_B. So z_F is affine in s, and so is, squared, the norm: the s of the ball is known in closed
-form as long as no coordinate changes sides. Few rounds of ascent, to find the sides, and of this step, to find s and
-z_F together, reach the optimum.
+With dual coordinates 0 <= p <= 1, z = p y, the fit is f = K z / s, where s = n times the multiplier of the ball. At
+the optimum p = 1 where the margin y f is below 1 (bounded), p = 0 where it is above, and the free coordinates F have
+margin 1: K_FF z_F = s y_F - K_FB y_B. So z_F is affine in s, ||z||^2 is quadratic without a linear term, and the s of
+the ball is known in closed form as long as no coordinate changes sides. A few rounds of ascent, to find the sides, and
+of this step, to find s and z_F together, reach the optimum.
 """
 
 from __future__ import annotations
@@ -16,45 +16,21 @@ import numpy.typing as npt
 from scipy.linalg import cho_factor, cho_solve
 
 from fastmom.kernels.hinge import ascent
+from fastmom.rkhs.ball import BallFit
 
 Array = npt.NDArray[np.float64]
 
 _ROUNDS = 200
 _STEPS = 0.25  # coordinate steps of a round, times rows,
 _BALANCE = 0.01  # or times free^3 / rows: as long as Newton's factors take
-_SMALL = 0.3  # while margins are short by more than this part of the gap: Newton does the rest
-_FEW = 0.1  # of the rows, that are worth picking out of K
+_SMALL = 0.3  # while margins are short by more than this part of the mean gap: Newton does the rest
+_LENGTHS = 1.0, 0.25, 0.05, 0.01  # of a Newton step, cut to the box
 _MOST_FREE = 4000  # coordinates that a Newton step solves for
 _JITTER = 1e-12
 _FARTHEST = 8.0  # factor by which a step changes s at most
 
 
-@dataclass(frozen=True, eq=False)
-class HingeFit:
-    """The best function of a ball, as f = K alpha.
-
-    Attributes
-    ----------
-    alpha : ndarray (n, q)
-        Coefficients; zero for rows beyond the margin.
-    norm, penalty : float
-        Norm of the fit, and the multiplier of the ball.
-    primal, dual : float
-        Mean hinge loss, summed over outputs; a lower bound for every function of the ball.
-    rounds, steps : int
-        Newton rounds, coordinate steps.
-    """
-
-    alpha: Array
-    norm: float
-    penalty: float
-    primal: float
-    dual: float
-    rounds: int
-    steps: int
-
-
-def hinge_ball(K: Array, Y: Array, radius: float, *, tolerance: float = 3e-5, max_rounds: int = _ROUNDS) -> HingeFit:
+def hinge_ball(K: Array, Y: Array, radius: float, *, tolerance: float = 3e-5, max_rounds: int = _ROUNDS) -> BallFit:
     """Minimise the mean hinge loss over functions of norm at most `radius`.
 
     Parameters
@@ -72,8 +48,9 @@ def hinge_ball(K: Array, Y: Array, radius: float, *, tolerance: float = 3e-5, ma
 
     Returns
     -------
-    HingeFit
-        Its gap holds against the whole ball: D = (sum_i p_i - B sqrt(tr z^T K z)) / n for any p.
+    BallFit
+        Coefficients (n, q), zero for rows beyond the margin; the loss is summed over outputs, iterations are rounds.
+        The gap holds against the whole ball: D = (sum_i p_i - B sqrt(tr z^T K z)) / n, true of any p.
 
     Notes
     -----
@@ -81,25 +58,29 @@ def hinge_ball(K: Array, Y: Array, radius: float, *, tolerance: float = 3e-5, ma
     (Steinwart, Hush, Scovel 2011) maximise.
     """
     ball = _Ball(K, np.ascontiguousarray(Y.T, dtype=np.float64), radius, tolerance)
-    point, steps, rounds = ball.at(np.ones_like(ball.Y), ball.Y @ K), 0, 0
+    point, rounds = ball.at(np.ones_like(ball.Y), ball.Y @ K), 0
     best = point
     while best.gap > tolerance and rounds < max_rounds:
-        point, taken = ball.ascend(point)
-        candidate = ball.newton(point)
-        if candidate is not None and candidate.merit > point.merit:
-            point = candidate
-        best = min(best, point, key=lambda one: one.gap)
-        steps, rounds = steps + taken, rounds + 1
+        point = ball.newton(ball.ascend(point))
+        best = point if point.gap < best.gap else best
+        rounds += 1
     exact = ball.at(best.P, (best.P * ball.Y) @ K)
     alpha = (exact.P * ball.Y).T / exact.s
-    return HingeFit(alpha, exact.norm, exact.s / len(K), exact.primal, max(0.0, exact.lower), rounds, steps)
+    return BallFit(
+        coefficients=alpha,
+        norm=exact.norm,
+        penalty=exact.s / len(K),
+        primal=exact.primal,
+        dual=max(0.0, exact.lower),
+        iterations=rounds,
+    )
 
 
 @dataclass(frozen=True, eq=False)
 class _Point:
     """Dual coordinates P and values G = K z, both (q, n), and what they prove.
 
-    The fit is f = G / s in the ball. `merit` is what rises: the dual of the ball, or with the least s its penalised one.
+    The fit is f = G / s, in the ball. `merit` is what rises: the dual of the ball, at the least s the penalised one.
     """
 
     P: Array
@@ -125,25 +106,36 @@ class _Ball:
 
     def at(self, P: Array, G: Array) -> _Point:
         n, B = len(self.K), self.radius
-        size, total = float(np.sqrt(max(0.0, np.vdot(P * self.Y, G)))), float(P.sum())
+        size, total = float(np.sqrt(max(0.0, float(np.vdot(P * self.Y, G))))), float(P.sum())
         s = max(size / B, self.floor)
         primal = float(np.maximum(0.0, 1.0 - self.Y * G / s).sum()) / n
         merit = total - 0.5 * (size * size / s + s * B * B)
         return _Point(P, G, s, size / s, primal, (total - B * size) / n, merit / n)
 
-    def ascend(self, point: _Point) -> tuple[_Point, int]:
+    def ascend(self, point: _Point) -> _Point:
         """Coordinate steps of the penalised dual with this s, which touches the merit from below."""
         q, n = self.Y.shape
         P, G = point.P.copy(), point.G.copy()
-        taken = np.zeros(q)
-        free = np.count_nonzero((P > 0) & (P < 1), axis=1).max()
+        free = int(np.count_nonzero((P > 0) & (P < 1), axis=1).max())
         most = max(_STEPS * n, _BALANCE * free**3 / n)
-        limits = np.array([1 / point.s, 0.5 * point.s * (_SMALL * point.gap) ** 2, most])
-        ascent(self.K, self.Y, P, G, limits, np.empty((q, 3, n)), taken)
-        return self.at(P, G), int(taken.sum())
+        short = _SMALL * point.gap / q  # what it gains to mend a margin short by so much:
+        limits = np.array([1.0 / point.s, 0.5 * short * min(1.0, point.s * short), most])
+        ascent(self.K, self.Y, P, G, limits, np.empty((q, 3, n)), np.empty(q))
+        return self.at(P, G)
 
-    def newton(self, point: _Point) -> _Point | None:
-        """Free coordinates at margin 1 and the norm at the radius, if nothing changes sides."""
+    def newton(self, point: _Point) -> _Point:
+        """Free coordinates at margin 1 and the norm at the radius, if nothing changes sides; less if merit is lost."""
+        target = self._target(point)
+        for length in _LENGTHS if target is not None else ():
+            P = np.clip(point.P + length * (target - point.P), 0.0, 1.0)
+            # Values anew: sums of changes would keep the round-off of larger ones.
+            candidate = self.at(P, (P * self.Y) @ self.K)
+            if candidate.merit > point.merit:
+                return candidate
+        return point
+
+    def _target(self, point: _Point) -> Array | None:
+        """Coordinates where Newton's step leads, outside the box or in it; None where no factor exists."""
         outer, inner = 0.0, 0.0
         solved = []
         for y, p, G in zip(self.Y, point.P, point.G, strict=True):
@@ -154,7 +146,10 @@ class _Ball:
             along = block @ z
             rest = G[free] - along  # K_FB y_B
             block[np.diag_indices(len(free))] += _JITTER * max(1.0, float(np.trace(block)))
-            factor = cho_factor(block, lower=True, overwrite_a=True, check_finite=False)
+            try:
+                factor = cho_factor(block, lower=True, overwrite_a=True, check_finite=False)
+            except np.linalg.LinAlgError:  # not positive definite in floating point: coordinates go on alone
+                return None
             u, v = cho_solve(factor, np.stack([y[free], rest]).T, check_finite=False).T
             outer += float(y[free] @ u)
             inner += float(p * y @ G) - 2 * float(z @ G[free]) + float(z @ along) - float(rest @ v)
@@ -162,11 +157,7 @@ class _Ball:
         room = self.radius**2 - outer
         s = float(np.sqrt(max(inner, 0.0) / room)) if room > 0 else np.inf
         s = max(min(max(s, point.s / _FARTHEST), point.s * _FARTHEST), self.floor)
-        P, G = point.P.copy(), point.G
+        P = point.P.copy()
         for c, (y, (free, u, v)) in enumerate(zip(self.Y, solved, strict=True)):
-            P[c, free] = np.clip(y[free] * (s * u - v), 0.0, 1.0)
-        moved = np.flatnonzero((point.P != P).any(axis=0))
-        change = (P - point.P) * self.Y
-        if len(moved) < _FEW * len(self.K):
-            return self.at(P, G + change[:, moved] @ self.K[moved])
-        return self.at(P, G + change @ self.K)
+            P[c, free] = y[free] * (s * u - v)
+        return P

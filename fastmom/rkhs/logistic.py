@@ -7,27 +7,25 @@ at which ||v|| is the radius, by Cholesky factors while H is small, else by conj
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
-from scipy.linalg import cho_factor, cho_solve
-from scipy.linalg.blas import dsyrk, ssyrk
+from scipy.linalg import cholesky, solve_triangular
+
+from fastmom.rkhs.ball import BallFit, dual_value
+from fastmom.rkhs.logistic_loss import entropy, loss, loss_gradient
+from fastmom.rkhs.logistic_models import Factored, Iterative, Model
 
 Array = npt.NDArray[np.float64]
-Solve = Callable[[float, Array, Array], Array]
 
+_JITTER = 1e-15  # of the spectrum: features without it are none
 _DENSE = 2500  # unknowns up to which the Hessian of one output is formed
-_TILE = 512  # rows of a tile
 _SHARE, _AMPLE = 8, 4  # the first steps see one row in eight, where these are still four times the unknowns
 _COARSE = 1e-3  # gap at which part of the rows has done its part
-_ROUND_OFF = 1e-17  # of the loss: a smaller decrease is not seen
+_ROUND_OFF = 1e-15  # of the loss: a smaller decrease is not seen
 _ARMIJO, _SHORTEST = 1e-4, 1e-9
 _ON_SPHERE = 1e-3  # relative distance of a model's minimum to the sphere
-_SOLVED = 1e-2, 300  # relative residual of conjugate gradients, and their most steps
-_SINGLE = 1e-5  # of the largest curvature: float32 sums are accurate to a small part of greater multipliers
-_FLAT = 1e-14  # of the curvature: added to directions without any
 _NONE = 1e-14  # a smaller multiplier is none
 
 
@@ -54,7 +52,49 @@ class FeatureFit:
     steps: int
 
 
-def logistic_ball(
+def logistic_ball(K: Array, Y: Array, radius: float, *, tolerance: float = 1e-9, max_steps: int = 60) -> BallFit:
+    """Minimise the mean logistic loss over functions of norm at most `radius`.
+
+    Parameters
+    ----------
+    K : ndarray (n, n)
+        Kernel matrix of the rows.
+    Y, radius, tolerance, max_steps
+        As in `logistic_in_features`.
+
+    Returns
+    -------
+    BallFit
+        Coefficients (n, q); its gap is proven for the whole ball. The factor of K carries a jitter of round-off size,
+        which only lowers the dual value, and the loss is that of K itself.
+    """
+    if Y.shape[1] == 1:
+        shifted = K.copy()
+        shifted[np.diag_indices(len(K))] += _JITTER * float(np.trace(K))
+        features = cholesky(shifted, lower=True, overwrite_a=True, check_finite=False)
+        fit = logistic_in_features(features, Y, radius, tolerance=tolerance, max_steps=max_steps)
+        alpha = solve_triangular(features, fit.weights, lower=True, trans="T", check_finite=False)
+    else:
+        spectrum, vectors = np.linalg.eigh(K)
+        seen = spectrum > _JITTER * spectrum[-1]
+        roots = np.sqrt(spectrum[seen])
+        features = vectors[:, seen] * roots
+        problem = Iterative(features, Y)
+        fit = _newton(problem, np.zeros((len(roots), Y.shape[1])), 0.0, radius, tolerance, max_steps)
+        alpha = vectors[:, seen] @ (fit.weights / roots[:, np.newaxis])
+    values = K @ alpha
+    slopes = loss_gradient(values, Y)
+    return BallFit(
+        coefficients=alpha,
+        norm=float(np.sqrt(max(0.0, float(np.vdot(alpha, values))))),
+        penalty=fit.penalty,
+        primal=loss(values, Y),
+        dual=dual_value(-slopes, entropy(values), float(np.vdot(slopes, K @ slopes)), radius),
+        iterations=fit.steps,
+    )
+
+
+def logistic_in_features(
     features: Array,
     Y: Array,
     radius: float,
@@ -94,147 +134,23 @@ def logistic_ball(
     begin, mu = (np.zeros((r, q)) if start is None else start), 0.0
     if q == 1 and r <= _DENSE:
         if start is None and n >= _SHARE * _AMPLE * r:
-            some = _Factored(np.ascontiguousarray(features[::_SHARE]), Y[::_SHARE])
+            some = Factored(np.ascontiguousarray(features[::_SHARE]), Y[::_SHARE])
             coarse = _newton(some, begin, 0.0, radius, _COARSE, max_steps)
             begin, mu = coarse.weights, coarse.penalty
-        return _newton(_Factored(features, Y), begin, mu, radius, tolerance, max_steps)
+        return _newton(Factored(features, Y), begin, mu, radius, tolerance, max_steps)
     gram, axes = np.linalg.eigh(features.T @ features)
-    seen = gram > 1e-15 * gram[-1]
-    axes = np.ascontiguousarray(axes[:, seen])
-    fit = _newton(_Iterative(features @ axes, Y), axes.T @ begin, mu, radius, tolerance, max_steps)
+    axes = np.ascontiguousarray(axes[:, gram > _JITTER * gram[-1]])
+    fit = _newton(Iterative(features @ axes, Y), axes.T @ begin, mu, radius, tolerance, max_steps)
     return replace(fit, weights=axes @ fit.weights)
 
 
-def loss(F: Array, Y: Array) -> float:
-    """Mean logistic loss of values F (n, q)."""
-    if Y.shape[1] == 1:
-        return float(np.mean(np.logaddexp(0.0, -Y * F)))
-    top = F.max(axis=1, keepdims=True)
-    logs = np.log(np.exp(F - top).sum(axis=1)) + top[:, 0]
-    return float(np.mean(logs - np.sum(Y * F, axis=1)))
-
-
-def probabilities(F: Array) -> Array:
-    """Softmax of the rows of F (n, q); of one column, the probability of +1."""
-    if F.shape[1] == 1:
-        return np.asarray(0.5 + 0.5 * np.tanh(0.5 * F))
-    powers = np.exp(F - F.max(axis=1, keepdims=True))
-    return np.asarray(powers / powers.sum(axis=1, keepdims=True))
-
-
-def loss_gradient(F: Array, Y: Array) -> Array:
-    """Derivative (n, q) of each row's loss by its values."""
-    if Y.shape[1] == 1:
-        return np.asarray(-Y * probabilities(-Y * F))
-    return probabilities(F) - Y
-
-
-@dataclass(frozen=True, eq=False)
-class _Model:
-    """The quadratic model of the mean loss: v -> H v, and (mu, b, guess) -> (H + mu I)^-1 b."""
-
-    product: Callable[[Array], Array]
-    solve: Solve
-
-
-class _Factored:
-    """One output: the Hessian Phi^T diag(p (1 - p)) Phi / n and its Cholesky factors."""
-
-    keep = 0.03  # of the gap: while a step leaves less, the next one takes the same Hessian
-
-    def __init__(self, features: Array, Y: Array) -> None:
-        self.features, self.Y = features, Y
-
-    def model(self, F: Array, mu: float) -> _Model:
-        """The model at values F, to be solved for multipliers near mu: single precision will do for large ones."""
-        n, r = self.features.shape
-        P = probabilities(F)
-        spread = np.sqrt(P * (1 - P) / n)
-        dtype, product = (np.float32, ssyrk) if mu > _SINGLE * float(spread.max()) ** 2 * n else (np.float64, dsyrk)
-        sums = np.zeros((r, r), dtype, order="F")
-        work = np.empty((min(n, _TILE), r), dtype)
-        for first in range(0, n, _TILE):
-            rows = slice(first, min(n, first + _TILE))
-            tile = np.multiply(self.features[rows], spread[rows], out=work[: rows.stop - first], casting="same_kind")
-            sums = product(1.0, tile.T, beta=1.0, c=sums, lower=1, overwrite_c=1)
-        H = np.asfortranarray(sums, dtype=np.float64)
-        H += np.tril(H, -1).T
-        held: list[tuple[float, tuple[Array, bool]]] = []
-
-        flat = _FLAT * float(np.trace(H))
-
-        def solve(mu: float, b: Array, guess: Array) -> Array:
-            if not held or held[0][0] != mu:
-                shifted = H.copy(order="F")
-                shifted[np.diag_indices(r)] += mu + flat
-                held[:] = [(mu, cho_factor(shifted, lower=True, overwrite_a=True, check_finite=False))]
-            return np.asarray(cho_solve(held[0][1], b, check_finite=False))
-
-        return _Model(lambda v: H @ v, solve)
-
-
-class _Iterative:
-    """Any number of outputs, by products with features whose Gram matrix is diagonal: so is nearly the Hessian."""
-
-    keep = 0.0
-
-    def __init__(self, features: Array, Y: Array) -> None:
-        self.features, self.Y = features, Y
-
-    def model(self, F: Array, mu: float) -> _Model:
-        """The model at values F."""
-        n = len(F)
-        P = probabilities(F)
-        spread = P * (1 - P) / n
-
-        def product(v: Array) -> Array:
-            U = self.features @ v
-            if P.shape[1] > 1:
-                U = P * (U - np.sum(P * U, axis=1, keepdims=True)) / n
-            else:
-                U *= spread
-            return np.asarray(self.features.T @ U)
-
-        diagonal = np.zeros((self.features.shape[1], P.shape[1]))
-        for first in range(0, n, _TILE):
-            diagonal += np.square(self.features[first : first + _TILE]).T @ spread[first : first + _TILE]
-
-        flat = _FLAT * float(diagonal.max())
-
-        def solve(mu: float, b: Array, guess: Array) -> Array:
-            return _conjugate_gradients(lambda v: product(v) + mu * v, b, guess, 1 / (diagonal + mu + flat))
-
-        return _Model(product, solve)
-
-
-def _conjugate_gradients(product: Callable[[Array], Array], b: Array, v: Array, inverse: Array) -> Array:
-    """Solve by conjugate gradients from v with a diagonal preconditioner; the accuracy is relative to the change."""
-    accuracy, most = _SOLVED
-    v = v.copy()
-    residual = b - product(v)
-    step = inverse * residual
-    size = float(np.vdot(residual, step))
-    target = accuracy**2 * size
-    for _ in range(most):
-        if size <= target:
-            break
-        along = product(step)
-        length = size / float(np.vdot(step, along))
-        v += length * step
-        residual -= length * along
-        scaled = inverse * residual
-        before, size = size, float(np.vdot(residual, scaled))
-        step = scaled + (size / before) * step
-    return v
-
-
 def _newton(
-    problem: _Factored | _Iterative, w: Array, mu: float, radius: float, tolerance: float, max_steps: int
+    problem: Factored | Iterative, w: Array, mu: float, radius: float, tolerance: float, max_steps: int
 ) -> FeatureFit:
     """Newton's method from weights w in the ball and a guess at the multiplier, 0 for none."""
     Phi, Y = problem.features, problem.Y
     F, steps, before = Phi @ w, 0, 0.0
-    model: _Model | None = None
+    model: Model | None = None
     while True:
         value = loss(F, Y)
         gradient = Phi.T @ (loss_gradient(F, Y) / len(F))
@@ -248,14 +164,15 @@ def _newton(
         direction = target - w
         along = Phi @ direction
         slope, length = float(np.vdot(gradient, direction)), 1.0
-        if -slope <= _ROUND_OFF * value:
+        if -slope <= _ROUND_OFF * value and gap > 0.5 * before > 0:
             return FeatureFit(w, mu, value, gap, steps)
-        while length > _SHORTEST and loss(F + length * along, Y) > value + _ARMIJO * length * slope:
+        highest = value * (1 + _ROUND_OFF)
+        while length > _SHORTEST and loss(F + length * along, Y) > highest + _ARMIJO * length * slope:
             length /= 2
         w, F, steps, before = w + length * direction, F + length * along, steps + 1, gap
 
 
-def _model_minimum(model: _Model, w: Array, gradient: Array, mu: float, radius: float) -> tuple[Array, float]:
+def _model_minimum(model: Model, w: Array, gradient: Array, mu: float, radius: float) -> tuple[Array, float]:
     """The v of norm at most `radius` with (H + mu I) v = H w - g, and its mu: Newton on 1 / ||v(mu)|| (Hebden).
 
     Near the sphere the last step is taken to first order, v(mu + e) = v - e (H + mu I)^-1 v.

@@ -35,8 +35,8 @@ LABELS = {
     "error": "largest relative error of a neuron",
     "function_error": "relative error of the function on fresh rows",
     "residual": "residual relative to the labels",
-    "success": "success (share of trials, 95 %)",
-    "exact": "network found (share of trials, 95 %)",
+    "success": "success (share, 95 % interval)",
+    "exact": "network found (share, 95 % interval)",
     "seconds": "time of a fit (seconds)",
 }
 

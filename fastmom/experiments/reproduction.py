@@ -159,7 +159,8 @@ def _run(spec: Spec, options: argparse.Namespace) -> dict[str, Any]:
     summary = run_sweep(spec, folder, jobs=options.jobs)
     keys = {cell_key(cell, code_version()) for cell in spec.cells}
     rows = [row for row in read_rows(folder) if row["key"] in keys]
-    files = [] if summary.n_left else _pictures(spec, rows, folder, options.gallery)
+    whole = not summary.n_left and any(row["state"] == "done" for row in rows)
+    files = _pictures(spec, rows, folder, options.gallery) if whole else []
     if say:
         show(spec.plots, rows, files)
         say(f"rows in {folder}\n", flush=True)

@@ -7,10 +7,12 @@ import signal
 import sys
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 
-from fastmom.experiments import processes, sweep, trials
+from fastmom.experiments import clusters, processes, sweep, trials
+from fastmom.experiments.engines import Work
 from fastmom.experiments.spec import parse_spec
 from fastmom.experiments.store import locked, read_rows, read_store
 from fastmom.experiments.sweep import run_sweep, stored_already
@@ -95,6 +97,20 @@ def test_dask_gives_the_same_rows(tmp_path, reference):
     pytest.importorskip("distributed")
     assert run_sweep(tiny(), tmp_path, jobs=1, engine="dask").n_done == 6
     assert bare(read_rows(tmp_path)) == reference
+
+
+def test_a_cluster_without_workers_is_an_error_not_a_wait_for_ever(tmp_path, monkeypatch):
+    class Empty:
+        def nthreads(self):
+            return {}
+
+        def submit(self, *arguments, **options):
+            return SimpleNamespace(key="0", add_done_callback=lambda call: None)
+
+    monkeypatch.setattr(clusters, "PATIENCE_SECONDS", 0.0)
+    work = Work(list(tiny().cells), "1", tmp_path, 0, lambda: False)
+    with pytest.raises(ChildProcessError, match="the cluster has had no workers for 0 s"):
+        list(clusters._Cluster(work, Empty()).rows())
 
 
 def test_only_what_is_missing_runs(tmp_path):

@@ -34,8 +34,8 @@ def start(tmp_path):
     environment = {**os.environ, "PYTHONPATH": str(Path(fastmom.__file__).parents[1])}
     started = []
 
-    def sweep(jobs, **options):
-        command = [sys.executable, "-m", "fastmom", "sweep", "many.toml", "--out", "out", "--jobs", str(jobs)]
+    def sweep(jobs, *more, **options):
+        command = [sys.executable, "-m", "fastmom", "sweep", "many.toml", "--out", "out", "--jobs", str(jobs), *more]
         process = subprocess.Popen(
             command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options
         )
@@ -86,14 +86,18 @@ def test_kills_at_random_moments_lose_and_repeat_nothing(tmp_path, start):
     assert all(row["values"]["success"] for row in rows)
 
 
-def test_ctrl_c_finishes_the_running_cells_and_says_how_to_go_on(tmp_path, start):
-    process = start(2)
+@pytest.mark.parametrize("engine", ["local", "dask"])
+def test_ctrl_c_finishes_the_running_cells_and_says_how_to_go_on(tmp_path, start, engine):
+    if engine == "dask":
+        pytest.importorskip("distributed")
+    process = start(2, "--engine", engine, start_new_session=True)
     wait_for_rows(process, tmp_path / "out", 1)
-    process.send_signal(signal.SIGINT)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to every process of the group
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130
-    n_left = 300 - len(stored(tmp_path / "out"))
-    assert 0 < n_left < 300
+    rows = stored(tmp_path / "out")
+    n_left = 300 - len(rows)
+    assert 0 < n_left < 300 and all(row["state"] == "done" for row in rows)
     assert f"stopped with {n_left} cells left; to go on: fastmom sweep many.toml --out out --jobs 2" in err
     assert "finishing the running cells" in err and f"{300 - n_left} of 300 cells done" in out
 

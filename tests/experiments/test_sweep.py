@@ -160,7 +160,7 @@ def test_failed_cells_are_kept_and_run_again_when_asked(tmp_path, monkeypatch):
 def test_a_worker_that_is_killed_costs_nothing(tmp_path, workers):
     killer = threading.Thread(target=kill_when_busy, args=(workers, 1))
     killer.start()
-    summary = run_sweep(slow(20_000), tmp_path, jobs=2)
+    summary = run_sweep(slow(8_000), tmp_path, jobs=2)
     killer.join()
     assert (summary.n_done, summary.n_failed, len(workers)) == (1, 0, 2)
     assert list(written(tmp_path).values()) == [1]
@@ -211,7 +211,7 @@ def test_workers_that_do_not_start_are_an_error_not_a_loop(tmp_path, monkeypatch
 def test_workers_refuse_sources_that_have_changed(tmp_path, monkeypatch):
     monkeypatch.setattr(sweep, "code_version", lambda: "of yesterday")
     with pytest.raises(OSError, match="the sources of fastmom have changed since the sweep began"):
-        run_sweep(tiny(1), tmp_path, jobs=2)
+        run_sweep(slow(1), tmp_path, jobs=2)
 
 
 def test_an_interrupt_finishes_the_running_cell(tmp_path, monkeypatch, capsys):

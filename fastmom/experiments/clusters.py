@@ -5,11 +5,15 @@ Workers send their rows back, and this process stores them: the machines of a cl
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import queue
+import signal
 import socket
+import time
 from collections import deque
 from collections.abc import Iterator
+from multiprocessing import resource_tracker
 from typing import Any
 
 from fastmom.experiments.cells import Cell, code_version
@@ -17,6 +21,7 @@ from fastmom.experiments.engines import Pace, Work, failed_row, run_cell
 from fastmom.experiments.processes import ONE_THREAD
 from fastmom.experiments.store import Row, Writer
 
+PATIENCE_SECONDS = 60.0
 _POLL_SECONDS = 0.2
 
 
@@ -39,13 +44,23 @@ def run_on_cluster(work: Work, jobs: int, address: str | None) -> Iterator[Row]:
             with distributed.Client(address, set_as_default=False) as client:
                 yield from _Cluster(work, client).rows()
             return
-        with (
-            distributed.LocalCluster(
+        with _deaf_to_interrupts():
+            cluster = distributed.LocalCluster(
                 n_workers=jobs, threads_per_worker=1, dashboard_address=None, env=ONE_THREAD
-            ) as cluster,
-            distributed.Client(cluster, set_as_default=False) as client,
-        ):
+            )
+        with cluster, distributed.Client(cluster, set_as_default=False) as client:
             yield from _Cluster(work, client).rows()
+
+
+@contextlib.contextmanager
+def _deaf_to_interrupts() -> Iterator[None]:
+    """Threads and processes that begin inside, and those that they begin, never see Ctrl-C: it is for the sweep."""
+    resource_tracker.ensure_running()  # would hear it again if it began inside
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 class _Cluster:
@@ -58,6 +73,7 @@ class _Cluster:
         self._finished: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._batches: dict[str, tuple[Any, list[Cell]]] = {}
         self._pace = Pace()
+        self._alive = time.monotonic()
 
     def rows(self) -> Iterator[Row]:
         """Yield rows as they are stored."""
@@ -69,11 +85,19 @@ class _Cluster:
                 try:
                     future = self._finished.get(timeout=_POLL_SECONDS)
                 except queue.Empty:
+                    self._require_workers()
                     continue
                 _, cells = self._batches.pop(future.key)
                 for row in self._received(future, cells):
                     writer.append(row)
                     yield row
+
+    def _require_workers(self) -> None:
+        """Give a cluster some time without workers, but not for ever."""
+        if self._client.nthreads():
+            self._alive = time.monotonic()
+        elif time.monotonic() - self._alive > PATIENCE_SECONDS:
+            raise ChildProcessError(f"the cluster has had no workers for {PATIENCE_SECONDS:.0f} s; start some")
 
     def _submit(self) -> None:
         if self._work.stopped():

@@ -7,10 +7,12 @@ import signal
 import sys
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 
-from fastmom.experiments import processes, sweep, trials
+from fastmom.experiments import clusters, processes, sweep, trials
+from fastmom.experiments.engines import Work
 from fastmom.experiments.spec import parse_spec
 from fastmom.experiments.store import locked, read_rows, read_store
 from fastmom.experiments.sweep import run_sweep, stored_already
@@ -97,6 +99,20 @@ def test_dask_gives_the_same_rows(tmp_path, reference):
     assert bare(read_rows(tmp_path)) == reference
 
 
+def test_a_cluster_without_workers_is_an_error_not_a_wait_for_ever(tmp_path, monkeypatch):
+    class Empty:
+        def nthreads(self):
+            return {}
+
+        def submit(self, *arguments, **options):
+            return SimpleNamespace(key="0", add_done_callback=lambda call: None)
+
+    monkeypatch.setattr(clusters, "PATIENCE_SECONDS", 0.0)
+    work = Work(list(tiny().cells), "1", tmp_path, 0, lambda: False)
+    with pytest.raises(ChildProcessError, match="the cluster has had no workers for 0 s"):
+        list(clusters._Cluster(work, Empty()).rows())
+
+
 def test_only_what_is_missing_runs(tmp_path):
     assert run_sweep(tiny(2), tmp_path, jobs=1).n_run == 4
     assert stored_already(tiny(3), tmp_path) == 4
@@ -144,7 +160,7 @@ def test_failed_cells_are_kept_and_run_again_when_asked(tmp_path, monkeypatch):
 def test_a_worker_that_is_killed_costs_nothing(tmp_path, workers):
     killer = threading.Thread(target=kill_when_busy, args=(workers, 1))
     killer.start()
-    summary = run_sweep(slow(20_000), tmp_path, jobs=2)
+    summary = run_sweep(slow(8_000), tmp_path, jobs=2)
     killer.join()
     assert (summary.n_done, summary.n_failed, len(workers)) == (1, 0, 2)
     assert list(written(tmp_path).values()) == [1]
@@ -195,7 +211,7 @@ def test_workers_that_do_not_start_are_an_error_not_a_loop(tmp_path, monkeypatch
 def test_workers_refuse_sources_that_have_changed(tmp_path, monkeypatch):
     monkeypatch.setattr(sweep, "code_version", lambda: "of yesterday")
     with pytest.raises(OSError, match="the sources of fastmom have changed since the sweep began"):
-        run_sweep(tiny(1), tmp_path, jobs=2)
+        run_sweep(slow(1), tmp_path, jobs=2)
 
 
 def test_an_interrupt_finishes_the_running_cell(tmp_path, monkeypatch, capsys):

@@ -50,6 +50,15 @@ def small(monkeypatch):
         monkeypatch.setitem(rivals.DRAWS, name, 1)
     experiments = importlib.import_module("benchmarks.experiments")
     monkeypatch.setitem(experiments.CELLS, "tiny", 20)
+    narrow = importlib.import_module("benchmarks.narrow")
+    for name in narrow.DRAWS:
+        monkeypatch.setitem(narrow.DRAWS, name, 1)
+    for name, (kind, angle, d, k, n) in narrow.NETS.items():
+        monkeypatch.setitem(narrow.NETS, name, (kind, angle, min(d, 8), k, min(n, 2000)))
+    for d in narrow.ROWS:
+        monkeypatch.setitem(narrow.ROWS, d, 1000)
+    monkeypatch.setattr(narrow, "RIVAL_ITERATIONS", 20)
+    monkeypatch.setattr(narrow, "NUMBERS", {"d": 5, "n": 1000})
     auto = importlib.import_module("benchmarks.auto")
     monkeypatch.setattr(auto, "SWEEP", auto.SWEEP[::8])
     shrink_l1(monkeypatch)

@@ -43,8 +43,10 @@ def recover_refined(task: Task, max_hidden: int, polish: bool) -> Outcome:
     if k is None and outcome.status in ("recovered", "least_squares") and len(fit.point.B) > max_hidden:
         why = f"max_hidden={max_hidden} neurons explain the labels better than fewer: more are needed, or another kind"
         outcome = replace(outcome, status="misfit", success=False, message=why, certificate=None)
-    if not outcome.success and odd_moment(data.rows, fit) > ODD:
-        why = "the labels have a third moment, which no network without hidden biases has: fm.learn(.., bias=True)"
+    if not outcome.success and odd_moment(data.rows, fit, task.rng) > ODD:
+        why = (
+            "symmetric inputs and no hidden biases leave no third moment, but there is one: see fm.learn(.., bias=True)"
+        )
         outcome = replace(outcome, message=f"{outcome.message}; {why}")
     return replace(outcome, variant="refined")
 

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastmom.learners.task import Task, judge, no_more_than_shown, without_twins
+from fastmom.moments.label_subspace import label_subspace
 from fastmom.patterns import exact, kink_fit, noisy
 from fastmom.patterns.certificate import reproduces
 from fastmom.patterns.clumps import unresolved
@@ -23,6 +24,7 @@ Array = npt.NDArray[np.float64]
 
 _ORDINARY = 1e6  # sizes of columns, and inverse sizes, that lose nothing
 LABELS_PER_UNKNOWN = 10  # from which noise and neurons whose number is unknown can be told apart
+UNCERTAIN = 6.0  # standard errors between two kinks below which their sizes may be far off
 ODD = 5.0  # standard errors of a third moment that no network without hidden biases has
 _STRUCTURE_ROWS = 4000
 _WEDGE = 0.4246  # E (d |e| - |t|)_+^2 / d^3 for independent standard Gaussian t, e and small d
@@ -159,13 +161,13 @@ def _with_clumps(task: Task, outcome: Outcome) -> Outcome:
     kinks, noise = kinks_of(network), float(outcome.diagnostics["noise_std"])
     if not kinks.n_kinks:
         return outcome
-    found = unresolved(kinks, noise, n, active_sides(kinks))
+    found = unresolved(kinks, noise, n, active_sides(kinks), UNCERTAIN)
     angles = merge_angles(kinks, noise, n)
     outcome.diagnostics |= {"clumps": [vars(clump) for clump in found], "merge_angles": angles}
     message = outcome.message
     for clump in found:
         who = ", ".join(str(i) for i in clump.members)
-        message += f"; neurons {who} are a clump that the noise does not resolve: rely on its coefficient and dipole"
+        message += f"; neurons {who} are a clump: noise leaves its members uncertain, not its coefficient and dipole"
     if task.kind.n_hidden is None:
         message += f"; two of one sign nearer than {angles.max():.2g} rad may have been found as one neuron"
     return replace(outcome, message=message)
@@ -182,17 +184,18 @@ def merge_angles(kinks: KinkNetwork, noise_std: float, n: int) -> Array:
     return np.asarray(np.minimum(2 * np.cbrt(shares), np.pi / 2))
 
 
-def odd_moment(rows: KinkRows, fit: KinkFit) -> float:
-    """Largest third Hermite coefficient of the residual along the kinks and the linear part, in standard errors.
+def odd_moment(rows: KinkRows, fit: KinkFit, rng: np.random.Generator) -> float:
+    """Largest third Hermite coefficient of the labels along likely directions, in standard errors.
 
-    Networks without hidden biases have none: f(x) - f(-x) is linear.
+    Networks without hidden biases have none: f(x) - f(-x) is linear. The directions: the kinks of a fit, its linear
+    part, and the subspace that the labels show.
     """
-    r = kink_fit.residuals(rows, fit.point)
+    r = rows.y - rows.X @ (rows.root @ (rows.root.T @ (rows.X.T @ rows.y))) / len(rows.X)
     r = r - r.mean()
-    directions = np.vstack([fit.point.B, fit.point.v[None]]) @ rows.back.T
+    shown = label_subspace(rows.X, rows.root, r, len(fit.point.B) + 1, rng)
+    directions = np.vstack([np.vstack([fit.point.B, fit.point.v]) @ rows.back.T, shown])
     sizes = np.linalg.norm(directions, axis=1)
-    directions = directions[sizes > 0] / sizes[sizes > 0, None]
-    T = (rows.X @ rows.root) @ directions.T
+    T = (rows.X @ rows.root) @ (directions[sizes > 0] / sizes[sizes > 0, None]).T
     terms = r[:, None] * (T**3 - 3 * T)
     errors = np.sqrt(np.sum(terms**2, axis=0)).clip(min=1e-300)
     return float(np.abs(terms.sum(axis=0) / errors).max(initial=0.0))

@@ -120,12 +120,6 @@ class KinkSearch:
                 self.refine(B, signs, fewer.v)
 
 
-def residuals(rows: KinkRows, point: KinkPoint, slope: float = EVEN) -> Array:
-    """Labels minus fit, row by row."""
-    T = rows.X @ point.B.T
-    return np.asarray(rows.y - rows.X @ point.v - np.where(T > 0, T, slope * T) @ point.signs)
-
-
 def split_directions(rows: KinkRows, point: KinkPoint, j: int, count: int) -> Array:
     """Directions (count, d) along which kink j may be two, of a size that a tenth of a radian apart makes.
 

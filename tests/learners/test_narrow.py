@@ -7,7 +7,7 @@ import fastmom as fm
 from fastmom.learners.narrow_verdict import merge_angles
 from fastmom.patterns.kink_descent import evaluate, read_rows
 from fastmom.patterns.kink_fit import rectified
-from fastmom.patterns.kinks import KinkNetwork, kinks_of
+from fastmom.patterns.kinks import KinkNetwork, kinks_of, match_kinks
 
 
 def samples(d, k, n, seed, noise=0.0, law="gaussian", **kind):
@@ -45,7 +45,7 @@ def test_exact_labels_give_the_network_and_a_certificate(case):
 
 @pytest.mark.parametrize("law", ["laplace", "uniform", "exponential", "correlated"])
 def test_the_law_of_the_inputs_does_not_matter(law):
-    teacher, X, y = samples(10, 3, 3000, 3, law=law)
+    _, X, y = samples(10, 3, 3000, 3, law=law)
     result = fm.learn_narrow(X, y, 3, rng=0)
     assert result.certificate.certified
     np.testing.assert_allclose(result.network.predict(X), y, atol=1e-12 * np.abs(y).max())
@@ -53,8 +53,8 @@ def test_the_law_of_the_inputs_does_not_matter(law):
 
 @pytest.mark.parametrize("noise", [0.0, 0.1])
 def test_the_number_of_neurons_is_found(noise):
-    for k in (1, 2, 4):
-        teacher, X, y = samples(10, k, 6000, 20 + k, noise)
+    for k in (1, 3):
+        _, X, y = samples(10, k, 3000, 20 + k, noise)
         result = fm.learn_narrow(X, y, rng=0)
         assert result.success and result.n_hidden == k, result.message
 
@@ -71,19 +71,20 @@ def test_noisy_labels_cost_what_they_cost_from_the_truth():
 
 
 def test_a_clump_that_noise_does_not_resolve_is_reported_as_one():
-    teacher, X, y = samples(10, 3, 4000, 3, 0.3, kind="opposite", angle=0.05)
+    teacher, X, y = samples(10, 3, 4000, 40, 0.1, kind="opposite", angle=0.1)
     result = fm.learn_narrow(X, y, 3, rng=0)
     assert result.success and "clump" in result.message
     (clump,) = result.diagnostics["clumps"]
     truth = kinks_of(teacher)
     dipole = truth.signs[0] * truth.B[0] + truth.signs[1] * truth.B[1]
+    assert match_kinks(kinks_of(result.network), truth).error > 0.5
     found = clump["dipole"] + clump["coefficient"] * clump["direction"]
     assert len(clump["members"]) == 2
-    assert min(np.linalg.norm(found - dipole), np.linalg.norm(found + dipole)) < 0.5 * np.linalg.norm(dipole)
+    assert min(np.linalg.norm(found - dipole), np.linalg.norm(found + dipole)) < 0.2 * np.linalg.norm(dipole)
 
 
 def test_a_merge_is_told():
-    teacher, X, y = samples(20, 3, 4000, 2, 0.1, kind="same", angle=0.1)
+    _, X, y = samples(20, 3, 4000, 2, 0.1, kind="same", angle=0.1)
     result = fm.learn_narrow(X, y, rng=0)
     assert result.n_hidden == 2 and "found as one neuron" in result.message
     assert result.diagnostics["merge_angles"].max() > 0.1
@@ -135,7 +136,7 @@ def test_a_start_of_the_moments_is_no_success():
 
 
 def test_wide_networks_are_referred_to_the_rectified_learner():
-    teacher, X, y = samples(5, 12, 3000, 0)
+    _, X, y = samples(5, 12, 3000, 0)
     result = fm.learn_narrow(X, y, 12, rng=0)
     assert result.status == "not_applicable" and "learn_rectified" in result.message
     result = fm.learn_narrow(X, y, max_hidden=3, rng=0)
@@ -151,7 +152,7 @@ def test_labels_without_signal_are_no_success():
 
 
 def test_same_seed_same_bits():
-    _, X, y = samples(10, 3, 3000, 4, 0.1)
-    one, other = (fm.learn_narrow(X, y, rng=5).network for _ in range(2))
+    _, X, y = samples(10, 2, 1000, 4, 0.1)
+    one, other = (fm.learn_narrow(X, y, 2, rng=5).network for _ in range(2))
     np.testing.assert_array_equal(one.W, other.W)
     np.testing.assert_array_equal(one.A, other.A)

@@ -102,6 +102,10 @@ class PlotSpec:
                 raise ValueError(f"{where}.{name}: expected a {wanted.__name__}, got {value!r}")
         if table["kind"] not in KINDS:
             raise ValueError(f"{where}.kind: {table['kind']!r} is no plot; {_nearest(table['kind'], KINDS)}")
+        if "reference" in table and not _is_number(table["reference"].get("value")):
+            raise ValueError(f"{where}.reference: expected a number 'value', got {table['reference']!r}")
+        if not all(isinstance(text, str) for text in table.get("names", {}).values()):
+            raise ValueError(f"{where}.names: expected texts, got {table['names']!r}")
         if table.get("rate", RATES[0]) not in RATES:
             raise ValueError(f"{where}.rate: {table['rate']!r} is no rate; {_nearest(table['rate'], RATES)}")
         lists = {name: tuple(table[name]) for name in ("series", "panels", "log") if name in table}

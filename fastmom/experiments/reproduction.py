@@ -177,7 +177,7 @@ def _pictures(spec: Spec, rows: list[tables.Row], folder: Path, gallery: str | N
         print(f"fastmom: {error}", file=sys.stderr)
         return []
     files = draw(spec.plots, rows, folder)
-    if gallery is not None:
+    if gallery is not None and spec.name in GALLERY:
         Path(gallery).mkdir(parents=True, exist_ok=True)
         for path in files:
             if path.suffix == ".png":

@@ -119,6 +119,8 @@ def test_rates_have_the_interval_of_wilson():
         ({"kind": "curve", "x": 3}, r"p\.x: expected a str, got 3"),
         ({"kind": "curve", "x": "noise", "log": ["z"]}, r'p\.log: expected "x", "y" or both'),
         ({"kind": "heatmap", "x": "noise", "rate": "sucess"}, r"p\.rate: .*did you mean 'success'"),
+        ({"kind": "curve", "x": "noise", "reference": {"label": "one"}}, r"p\.reference: expected a number 'value'"),
+        ({"kind": "curve", "x": "noise", "names": {"a": 1}}, r"p\.names: expected texts"),
         (3, r"p: expected a table, got 3"),
     ],
 )

@@ -1,8 +1,10 @@
 import json
 import sys
+from pathlib import Path
 
 import pytest
 
+import fastmom
 from fastmom.cli import main
 from fastmom.experiments import reproduction
 from fastmom.experiments.plot_data import split_series
@@ -119,3 +121,10 @@ def test_wrong_arguments_are_one_line(arguments, message, capsys):
     assert main(arguments) == 2
     error = capsys.readouterr().err
     assert message in error and error.count("\n") == 1
+
+
+def test_the_gallery_of_the_documentation_is_complete_and_small():
+    folder = Path(fastmom.__file__).parent / "experiments" / "gallery"
+    pictures = {path.stem: path.stat().st_size for path in folder.glob("*.png")}
+    assert sorted(pictures) == sorted(reproduction.GALLERY) and len(pictures) <= 8
+    assert max(pictures.values()) <= 60_000

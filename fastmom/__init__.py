@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from fastmom.result import FitResult as FitResult
     from fastmom.result import Unidentified as Unidentified
     from fastmom.rkhs.norms import network_norm_bound as network_norm_bound
+    from fastmom.rkhs.products import kernel_matmul as kernel_matmul
+    from fastmom.rkhs.products import recursive_kernel as recursive_kernel
     from fastmom.teachers import make_samples as make_samples
     from fastmom.teachers import random_teacher as random_teacher
     from fastmom.teachers import sample_inputs as sample_inputs
@@ -44,6 +46,7 @@ _HOMES = {
     "contract": "moments.contraction",
     "contract_matrix": "moments.contraction",
     "hermite_residual": "moments.hermite",
+    "kernel_matmul": "rkhs.products",
     "learn": "learners.auto",
     "learn_landscape": "learners.landscape",
     "learn_narrow": "learners.narrow",
@@ -53,6 +56,7 @@ _HOMES = {
     "make_samples": "teachers",
     "network_norm_bound": "rkhs.norms",
     "random_teacher": "teachers",
+    "recursive_kernel": "rkhs.products",
     "sample_inputs": "teachers",
     "small_tensor": "moments.tensors",
 }

@@ -1,1 +1,1 @@
-"""Convex losses over balls of the recursive kernel's space, which hold the l1-bounded networks."""
+"""Ball problems in the space of the recursive kernel: convex losses over all functions of bounded norm."""

@@ -39,6 +39,7 @@ PUBLIC = {
     "contract",
     "contract_matrix",
     "hermite_residual",
+    "kernel_matmul",
     "learn",
     "learn_landscape",
     "learn_narrow",
@@ -48,6 +49,7 @@ PUBLIC = {
     "make_samples",
     "network_norm_bound",
     "random_teacher",
+    "recursive_kernel",
     "sample_inputs",
     "small_tensor",
 }

@@ -58,20 +58,21 @@ def hinge_ball(K: Array, Y: Array, radius: float, *, tolerance: float = 3e-5, ma
     (Steinwart, Hush, Scovel 2011) maximise.
     """
     ball = _Ball(K, np.ascontiguousarray(Y.T, dtype=np.float64), radius, tolerance)
-    point, rounds = ball.at(np.ones_like(ball.Y), ball.Y @ K), 0
+    point, rounds = ball.anew(np.ones_like(ball.Y)), 0
     best = point
-    while best.gap > tolerance and rounds < max_rounds:
-        point = ball.newton(ball.ascend(point))
-        best = point if point.gap < best.gap else best
+    while not ball.settled(point) and rounds < max_rounds:
+        point = ball.ascend(point)
+        point = point if ball.settled(point) else ball.newton(point)
+        best = point if point.gap < best.gap or ball.settled(point) else best
         rounds += 1
-    exact = ball.at(best.P, (best.P * ball.Y) @ K)
-    alpha = (exact.P * ball.Y).T / exact.s
+    best = ball.anew(best.P)
+    alpha = (best.P * ball.Y).T / best.s
     return BallFit(
         coefficients=alpha,
-        norm=exact.norm,
-        penalty=exact.s / len(K),
-        primal=exact.primal,
-        dual=max(0.0, exact.lower),
+        norm=best.norm,
+        penalty=best.s / len(K),
+        primal=best.primal,
+        dual=max(0.0, best.lower),
         iterations=rounds,
     )
 
@@ -126,13 +127,22 @@ class _Ball:
     def newton(self, point: _Point) -> _Point:
         """Free coordinates at margin 1 and the norm at the radius, if nothing changes sides; less if merit is lost."""
         target = self._target(point)
-        for length in _LENGTHS if target is not None else ():
+        for length in _LENGTHS:
+            if target is None:
+                break
             P = np.clip(point.P + length * (target - point.P), 0.0, 1.0)
-            # Values anew: sums of changes would keep the round-off of larger ones.
-            candidate = self.at(P, (P * self.Y) @ self.K)
+            candidate = self.anew(P)
             if candidate.merit > point.merit:
                 return candidate
-        return point
+        return self.anew(point.P)
+
+    def settled(self, point: _Point) -> bool:
+        """Whether the gap is closed; without a lower bound only at the least s, where the norm is small as well."""
+        return point.gap <= self.tolerance and (point.lower > 0 or point.s <= self.floor)
+
+    def anew(self, P: Array) -> _Point:
+        """The point of P with fresh values: sums of changes would keep the round-off of larger ones."""
+        return self.at(P, (P * self.Y) @ self.K)
 
     def _target(self, point: _Point) -> Array | None:
         """Coordinates where Newton's step leads, outside the box or in it; None where no factor exists."""
@@ -156,7 +166,10 @@ class _Ball:
             solved.append((free, u, v))
         room = self.radius**2 - outer
         s = float(np.sqrt(max(inner, 0.0) / room)) if room > 0 else np.inf
-        s = max(min(max(s, point.s / _FARTHEST), point.s * _FARTHEST), self.floor)
+        if (point.P < 1).all() and room > 0:
+            s = self.floor  # nothing at its bound: f does not depend on s
+        else:
+            s = max(min(max(s, point.s / _FARTHEST), point.s * _FARTHEST), self.floor)
         P = point.P.copy()
         for c, (y, (free, u, v)) in enumerate(zip(self.Y, solved, strict=True)):
             P[c, free] = y[free] * (s * u - v)

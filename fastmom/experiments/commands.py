@@ -24,6 +24,7 @@ Command = Callable[[str, Callable[[argparse.Namespace], int], str], argparse.Arg
 def add_experiments(command: Command) -> None:
     """Add the commands by ``command(name, run, text)``, which gives the parser of each."""
     parser = command("sweep", _sweep, "run the experiments of a TOML file, as many as its folder lacks")
+    parser.epilog = "The format of the file, with an example: python -m pydoc fastmom.experiments.spec"
     parser.add_argument("spec", metavar="SPEC.toml", help="what to run: [grid], [fixed] and [rivals]")
     parser.add_argument("--out", metavar="DIR", help="folder of the results; run again to go on (default: SPEC)")
     parser.add_argument("--jobs", type=int, metavar="N", help="processes (default: one for each processor)")

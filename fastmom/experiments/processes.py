@@ -206,7 +206,8 @@ class _Pool:
                 self._fatal.add(key)
                 worker.pending.appendleft(first)
         self._waiting.extendleft(reversed(worker.pending))
-        self._start(worker.name)
+        if not self._work.stopped():
+            self._start(worker.name)
 
     def _failed(self, cell: Cell, message: str) -> Row:
         row = failed_row(cell, self._work.code, "sweep", message)

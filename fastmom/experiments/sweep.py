@@ -122,12 +122,7 @@ def run_sweep(
     if address is not None and engine != "dask":
         raise ValueError("address: only engine='dask' has one")
     count = len(os.sched_getaffinity(0)) if jobs is None else as_count(jobs, "jobs")
-    home = Path(folder)
-    code = code_version()
-    try:
-        home.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OSError(error.errno, f"cannot make this folder: {error.strerror}", os.fsdecode(folder)) from error
+    home, code = _made(folder), code_version()
     with locked(home) as lock, _stop_on_interrupt() as stopped:
         keys = {cell_key(cell, code): cell for cell in spec.cells}
         stored = read_store(home)
@@ -155,6 +150,14 @@ def stored_already(spec: Spec, folder: str | os.PathLike[str]) -> int:
         return 0
     code = code_version()
     return len({row["key"] for row in read_store(folder).rows} & {cell_key(cell, code) for cell in spec.cells})
+
+
+def _made(folder: str | os.PathLike[str]) -> Path:
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OSError(error.errno, f"cannot make this folder: {error.strerror}", os.fsdecode(folder)) from error
+    return Path(folder)
 
 
 def _engine(work: Work, jobs: int, engine: str, address: str | None) -> Generator[Row, None, None]:

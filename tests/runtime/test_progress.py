@@ -33,15 +33,15 @@ def clock(monkeypatch):
 def terminal(monkeypatch):
     """Stderr as a pseudo-terminal; calling it returns what was shown since."""
     outer, inner = pty.openpty()
-    os.set_blocking(outer, False)
-
-    def shown():
-        try:
-            return os.read(outer, 10_000).decode()
-        except BlockingIOError:
-            return ""
-
     with os.fdopen(inner, "w") as stream:
+
+        def shown():
+            print("\0", end="", file=stream, flush=True)  # the kernel takes its time: read up to here
+            text = b""
+            while not text.endswith(b"\0"):
+                text += os.read(outer, 10_000)
+            return text[:-1].decode()
+
         monkeypatch.setattr(progress, "sys", SimpleNamespace(stderr=stream))
         yield shown
     os.close(outer)

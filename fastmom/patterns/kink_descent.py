@@ -25,6 +25,7 @@ Array = npt.NDArray[np.float64]
 EVEN, RECTIFIED = -1.0, 0.0  # slopes of |t| and of the rectifier
 _BLOCK = 4096
 _RANK = 1e-12  # eigenvalue of the scaled second moment, relative, that counts as none
+_MOMENT_ROWS = 50  # for each input, at least, that give the second moment
 _EXACT = 1e-30  # share of the labels' sum of squares that counts as none
 _TOLERANCE = 1e-2  # of the conjugate gradients, relative: a step is followed by another
 _ITERATIONS = 60
@@ -66,16 +67,25 @@ class KinkRows:
 
 def read_rows(X: Array, y: Array) -> KinkRows:
     """Measure the second moment of X (n, d), directions that no row sees left out."""
-    unit = np.abs(X).max(axis=0)
+    unit = np.maximum(X.max(axis=0), -X.min(axis=0))
     unit[unit == 0] = 1.0
+    step = max(1, len(X) // (_MOMENT_ROWS * X.shape[1]))
+    values, vectors = _second_moment(X[::step], unit)
+    if step > 1 and not (values > _RANK * values[-1]).all():  # a direction that only the other rows may see
+        values, vectors = _second_moment(X, unit)
+    kept = values > _RANK * values[-1]
+    scale = np.sqrt(values[kept])
+    return KinkRows(X, y, vectors[:, kept] / scale / unit[:, None], (vectors[:, kept] * scale).T * unit)
+
+
+def _second_moment(X: Array, unit: Array) -> tuple[Array, Array]:
+    """Eigenvalues and vectors of the second moment of X / unit."""
     second = np.zeros((X.shape[1], X.shape[1]))
     for first in range(0, len(X), _BLOCK):
         block = X[first : first + _BLOCK] / unit
         second += block.T @ block
     values, vectors = np.linalg.eigh(second / len(X))
-    kept = values > _RANK * values[-1]
-    scale = np.sqrt(values[kept])
-    return KinkRows(X, y, vectors[:, kept] / scale / unit[:, None], (vectors[:, kept] * scale).T * unit)
+    return values, vectors
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,6 +16,8 @@ Array = npt.NDArray[np.float64]
 EXACT = 1e-24  # share of the labels' sum of squares that exact labels leave
 ROWS_PER_UNKNOWN = 6  # rows on which a start is brought to rest before all count
 STARTS = 24  # at most
+DRAWS = 3  # of a random start, of which the best goes on to more rows
+PROMISING = 1e-3  # share of the squared labels below which a draw is good enough
 FEWEST = 4  # starts before two that agree may be the optimum
 SAME_LOSS = 10.0  # label variances by which the losses of one optimum differ on their way through the patterns
 SIDES = 4  # ways to share out the linear part that are tried
@@ -45,7 +47,7 @@ class KinkSearch:
     def __init__(self, rows: KinkRows, k: int, rng: np.random.Generator) -> None:
         self.rows, self.k, self._rng = rows, k, rng
         few = ROWS_PER_UNKNOWN * (k + 1) * rows.X.shape[1]
-        parts = [rows.part(few << shift) for shift in (0, 2, 4)]
+        parts = [rows.part(few << shift) for shift in (0, 2)]
         self._parts = [part for part in parts if part is not rows] + [rows]
         self.fit: KinkFit | None = None
         self._losses: list[float] = []
@@ -79,21 +81,33 @@ class KinkSearch:
         for _ in range(most):
             if self.exact or (self.starts >= FEWEST and self.agreed):
                 return
-            self.propose(self._rng.standard_normal((self.k, self.rows.root.shape[1])) @ self.rows.root.T)
+            self._climb(self._best_draw())
 
-    def propose(self, B: Array, signs: Array | None = None, v: Array | None = None) -> None:
-        """Descend from kinks b_j, of no effect yet unless signs and linear part are given; part of the rows first."""
+    def _best_draw(self) -> KinkFit:
+        """The best of a few random draws, each brought to rest on the smallest part of the rows."""
+        part, best = self._parts[0], None
+        for _ in range(DRAWS):
+            progress.report("fitting kinks")
+            B = self._rng.standard_normal((self.k, self.rows.root.shape[1])) @ self.rows.root.T
+            fit = descend(part, start(part, B), settled=1.0)
+            if best is None or fit.point.loss < best.point.loss:
+                best = fit
+            if best.point.loss < PROMISING * part.energy:
+                break
+        assert best is not None
+        return best
+
+    def propose(self, B: Array, signs: Array, v: Array) -> None:
+        """Descend from a network, on the smallest part of the rows first."""
         progress.report("fitting kinks")
-        fit = None
-        for part in self._parts:
-            if fit is not None:
-                point = evaluate(part, EVEN, fit.point.B, fit.point.signs, fit.point.v)
-            elif signs is None or v is None:
-                point = start(part, B)
-            else:
-                point = evaluate(part, EVEN, B, signs, v)
+        part = self._parts[0]
+        self._climb(descend(part, evaluate(part, EVEN, B, signs, v), settled=1.0))
+
+    def _climb(self, fit: KinkFit) -> None:
+        """Descend on larger and larger parts of the rows, up to all."""
+        for part in self._parts[1:]:
+            point = evaluate(part, EVEN, fit.point.B, fit.point.signs, fit.point.v)
             fit = descend(part, point, settled=1.0)
-        assert fit is not None
         self._keep(fit)
 
     def refine(self, B: Array, signs: Array, v: Array) -> None:

@@ -1,11 +1,12 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 import fastmom as fm
 from benchmarks.cramer_rao import bound, squared_error
-from fastmom.experiments import trials_rectified, trials_symmetric
+from fastmom.experiments import trials_l1, trials_rectified, trials_symmetric
 from fastmom.experiments.all_trials import TRIALS
 from fastmom.experiments.cells import streams
 
@@ -91,3 +92,15 @@ def test_the_bound_on_norms_holds_for_random_networks():
         assert 0 < min(norms) and max(norms) <= bound
     far = run("kernel_norm", method="bound", depth=3, L=2.0)
     assert far["log10_norm"] > 308 and math.isinf(far["norm"])
+
+
+def test_prediction_takes_the_method_asked_for_and_every_task(monkeypatch):
+    study = pytest.importorskip("fastmom.experiments.kernel_accuracy")
+    assert {*trials_l1.CLASSES, *trials_l1.NUMBERS} == set(study.TASKS)
+    assert all(study.TASKS[name].classes for name in trials_l1.CLASSES)
+    small = replace(study.TASKS["erf-1"], n_train=200, n_test=200)
+    monkeypatch.setitem(study.TASKS, "erf-1", small)
+    values = run("prediction", method="kernel", task="erf-1")
+    assert 0.05 < values["error"] < 0.5 and len(values["chosen"]) == 1
+    with pytest.raises(ValueError, match="method: 'kernel_hinge' is for classes"):
+        run("prediction", method="kernel_hinge", task="diabetes")

@@ -3,7 +3,7 @@
 A sweep is a TOML file (`fastmom.experiments.spec`), one command, ``fastmom sweep SPEC.toml --out DIR``, and a folder of
 rows (`fastmom.experiments.store`). A cell is a flat dict: the problem, as `fastmom.random_teacher` and
 `fastmom.make_samples` name its parts, the ``method``, its ``options.*`` and the ``seed``. What a cell does is a trial
-(`fastmom.experiments.trials`); "recovery", the default, draws a teacher and samples, lets the method learn, and compares.
+(`fastmom.experiments.trials`); "recovery", the default, draws a teacher and samples, lets the method learn, compares.
 
 Every cell draws from two streams of its own: one of the problem, so that all methods see the same data, one of the
 whole cell. So a row depends on its cell alone, whatever the order, the engine and the number of processes. The key of a

@@ -1,7 +1,8 @@
-"""The `fastmom` command: demo, sample, fit, predict, compare.
+"""The `fastmom` command: demo, sample, fit, predict, compare, and those of `fastmom.experiments.commands`.
 
 Parsing imports neither NumPy nor Numba, so that `--help` and usage errors are instant; each command imports what it
-needs. Exit codes: 0 done (for demo and fit: recovered), 1 not recovered, 2 bad usage or input, 130 interrupted.
+needs. Exit codes: 0 done (for demo and fit: recovered), 1 not recovered (sweep: cells failed), 2 bad usage or input,
+130 interrupted.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ import os
 import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
+
+from fastmom.experiments.commands import add_experiments
 
 RECOVERED, NOT_RECOVERED, BAD_INPUT, INTERRUPTED, PIPE_CLOSED = 0, 1, 2, 130, 141
 BIASES = {"none": False, "hidden": "hidden", "output": "output", "both": True}
@@ -47,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Python flushes stdout once more at exit, where the missing reader would be reported again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return PIPE_CLOSED
-    except (ValueError, TypeError, OSError, MemoryError) as error:
+    except (ValueError, TypeError, OSError, MemoryError, ModuleNotFoundError) as error:
         if sys.flags.dev_mode:
             raise
         _complain(_one_line(error))
@@ -98,7 +101,7 @@ def _parser() -> _Parser:
     parser = _Parser(
         prog="fastmom",
         description="Recover one-hidden-layer networks from samples, with a certificate.",
-        epilog="Exit codes: 0 done (demo and fit: recovered), 1 not recovered, 2 bad usage or input.",
+        epilog="Exit codes: 0 done (demo, fit: recovered), 1 not recovered (sweep: cells failed), 2 bad usage or input",
         allow_abbrev=False,
     )
     commands = parser.add_subparsers(title="commands", required=True, metavar="command")
@@ -120,6 +123,7 @@ def _parser() -> _Parser:
     compare.add_argument("student", metavar="STUDENT.npz", help="network that fit saved")
     compare.add_argument("teacher", metavar="TEACHER.npz", help="the truth")
     compare.add_argument("--x", metavar="X", help=".npy or .npz inputs on which to compare (default: Gaussian rows)")
+    add_experiments(command)
     return parser
 
 

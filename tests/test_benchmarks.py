@@ -48,6 +48,8 @@ def small(monkeypatch):
     rivals = importlib.import_module("benchmarks.rivals")
     for name in rivals.DRAWS:
         monkeypatch.setitem(rivals.DRAWS, name, 1)
+    experiments = importlib.import_module("benchmarks.experiments")
+    monkeypatch.setitem(experiments.CELLS, "tiny", 20)
     narrow = importlib.import_module("benchmarks.narrow")
     for name in narrow.DRAWS:
         monkeypatch.setitem(narrow.DRAWS, name, 1)

@@ -55,7 +55,7 @@ def strict_json(text):
     return json.loads(text, parse_constant=refuse)
 
 
-@pytest.mark.parametrize("command", [[], ["demo"], ["sample"], ["fit"], ["predict"], ["compare"]])
+@pytest.mark.parametrize("command", [[], ["demo"], ["sample"], ["fit"], ["predict"], ["compare"], ["sweep"]])
 def test_every_command_explains_itself(capsys, command):
     code, out, err = run(capsys, *command, "--help")
     assert code == 0 and out.startswith("usage: fastmom") and err == ""

@@ -50,7 +50,7 @@ def test_importing_the_package_is_cheap(run_python):
 def test_help_loads_no_array_library(run_python):
     code = """
 from fastmom.cli import main
-for words in (["--help"], ["fit", "--help"]):
+for words in (["--help"], ["fit", "--help"], ["sweep", "--help"]):
     try:
         main(words)
     except SystemExit as stop:

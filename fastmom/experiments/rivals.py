@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -109,7 +110,7 @@ def lbfgs_student(
     require_finite(labels, "Y")
     width, count = as_count(n_hidden, "n_hidden"), as_count(starts, "starts")
     generator, _ = as_rng(rng)
-    student = _Student(inputs, labels, width, bias, resolve(activation))
+    student = Student(inputs, labels, width, bias, resolve(activation))
     residuals, seconds, iterations, weights = [], [], [], []
     with single_blas_thread():
         # Spawned streams: a teacher drawn from the same seed must not be the student's initialisation.
@@ -132,7 +133,7 @@ def lbfgs_student(
 
 
 def _minimise(
-    student: _Student, theta: Array, max_iterations: int, patience: int | None, stop_below: float
+    student: Student, theta: Array, max_iterations: int, patience: int | None, stop_below: float
 ) -> tuple[Array, int]:
     """L-BFGS until the residual is small, progress ends, or the line search finds nothing lower."""
     losses: list[float] = []
@@ -156,7 +157,7 @@ def _minimise(
     return found.x, int(found.nit)
 
 
-class _Student:
+class Student:
     """The loss ``||f(X V^T) U + c - Y||^2 / (2 ||Y||^2)`` of a student and its gradient.
 
     The parameters are V (k, d), with one more column for the hidden bias, and U (k, m), with one more row for
@@ -174,14 +175,15 @@ class _Student:
         V = theta[:n_hidden_weights].reshape(self._k, -1)
         return V, theta[n_hidden_weights:].reshape(-1, self._Y.shape[1])
 
-    def loss_and_gradient(self, theta: Array) -> tuple[float, Array]:
-        """Return the loss and its gradient, by matrix products."""
+    def loss_and_gradient(self, theta: Array, rows: Any = slice(None)) -> tuple[float, Array]:
+        """Return the loss and its gradient, by matrix products; an estimate of both from some rows."""
         V, U = self.split(theta)
-        k = self._k
-        pre = self._X @ V.T
+        k, X, Y = self._k, self._X[rows], self._Y[rows]
+        weight = self._weight * len(self._Y) / len(Y)
+        pre = X @ V.T
         hidden, slopes = self._activation(pre), self._activation.derivative(pre)
         residual = hidden @ U[:k]
-        residual -= self._Y
+        residual -= Y
         if self._bias:
             residual += U[k]
         gradient = np.empty_like(theta)
@@ -190,9 +192,9 @@ class _Student:
         if self._bias:
             to_U[k] = residual.sum(axis=0)
         slopes *= residual @ U[:k].T
-        np.matmul(slopes.T, self._X, out=to_V)
-        gradient *= self._weight
-        return 0.5 * self._weight * float(np.vdot(residual, residual)), gradient
+        np.matmul(slopes.T, X, out=to_V)
+        gradient *= weight
+        return 0.5 * weight * float(np.vdot(residual, residual)), gradient
 
     def residual(self, theta: Array) -> float:
         """Return the RMS residual relative to the RMS of the labels."""

@@ -6,7 +6,7 @@ from scipy.optimize import approx_fprime
 
 import fastmom as fm
 from fastmom.activations import resolve
-from fastmom.experiments.rivals import _Student, lbfgs_student
+from fastmom.experiments.rivals import Student, lbfgs_student
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def easy():
 @pytest.mark.parametrize("bias", [False, True])
 def test_the_gradient_is_that_of_the_loss(activation, bias):
     rng = np.random.default_rng(0)
-    student = _Student(rng.normal(size=(30, 4)), rng.normal(size=(30, 2)), 3, bias, resolve(activation))
+    student = Student(rng.normal(size=(30, 4)), rng.normal(size=(30, 2)), 3, bias, resolve(activation))
     theta = student.initial(rng, least_squares=False)
     loss, gradient = student.loss_and_gradient(theta)
     numerical = approx_fprime(theta, lambda point: student.loss_and_gradient(point)[0], 1e-7)
@@ -45,7 +45,7 @@ def test_the_loss_is_that_of_the_network(easy):
 def test_it_starts_at_the_scale_of_the_labels(easy, least_squares):
     _, X, Y = easy
     for scale in (1e-6, 1.0, 1e6):
-        student = _Student(X, scale * Y, 3, True, resolve("relu"))
+        student = Student(X, scale * Y, 3, True, resolve("relu"))
         theta = student.initial(np.random.default_rng(0), least_squares)
         assert student.residual(theta) < 2.0
 

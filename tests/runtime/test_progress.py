@@ -1,5 +1,6 @@
-"""A line on a terminal while work lasts, wiped when it ends; nothing anywhere else."""
+"""A line on a terminal while work lasts, wiped when it ends; elsewhere nothing, or a line of JSON a minute."""
 
+import json
 import os
 import pty
 from types import SimpleNamespace
@@ -7,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from fastmom.runtime import progress
-from fastmom.runtime.progress import on_terminal, report
+from fastmom.runtime.progress import counting, on_terminal, report
 
 WIPE = "\r\x1b[2K"
 
@@ -32,15 +33,15 @@ def clock(monkeypatch):
 def terminal(monkeypatch):
     """Stderr as a pseudo-terminal; calling it returns what was shown since."""
     outer, inner = pty.openpty()
-    os.set_blocking(outer, False)
-
-    def shown():
-        try:
-            return os.read(outer, 10_000).decode()
-        except BlockingIOError:
-            return ""
-
     with os.fdopen(inner, "w") as stream:
+
+        def shown():
+            print("\0", end="", file=stream, flush=True)  # the kernel takes its time: read up to here
+            text = b""
+            while not text.endswith(b"\0"):
+                text += os.read(outer, 10_000)
+            return text[:-1].decode()
+
         monkeypatch.setattr(progress, "sys", SimpleNamespace(stderr=stream))
         yield shown
     os.close(outer)
@@ -100,3 +101,44 @@ def test_after_the_work_reports_show_nothing(clock, terminal):
     clock.now += 100
     report("verifying", 1, 2)
     assert terminal() == ""
+
+
+def test_counted_work_shows_what_is_done_failed_and_left(clock, terminal):
+    with counting("threshold", 2000, done=1000, failed=1) as counter:
+        for i in range(40):
+            clock.now += 0.25
+            counter.count(failed=i == 3)
+        assert terminal().endswith(f"{WIPE}threshold  1,040 of 2,000, 2 failed, 4.0 a second, 4 min 0 s left")
+    assert terminal() == WIPE
+
+
+def test_slow_work_is_counted_by_the_minute(clock, terminal):
+    with counting("slow", 1000) as counter:
+        clock.now += 30
+        counter.count(failed=False)
+        assert terminal() == f"{WIPE}slow  1 of 1,000, 0 failed, 2.0 a minute, 8 h 19 min left"
+
+
+def test_a_log_gets_a_line_of_json_a_minute(clock, capsys):
+    with counting("threshold", 1000) as counter:
+        for _ in range(240):
+            clock.now += 0.5
+            counter.count(failed=False)
+    out, err = capsys.readouterr()
+    lines = [json.loads(line) for line in err.splitlines()]
+    assert out == "" and [line["done"] for line in lines] == [120, 240]
+    assert lines[1] == {
+        "name": "threshold",
+        "done": 240,
+        "total": 1000,
+        "failed": 0,
+        "per_second": 2.0,
+        "seconds_left": 380,
+    }
+
+
+def test_short_counted_work_leaves_no_trace(clock, capsys):
+    with counting("quick", 3) as counter:
+        for _ in range(3):
+            counter.count(failed=False)
+    assert capsys.readouterr() == ("", "")

@@ -17,12 +17,12 @@ from fastmom.rkhs.hinge import hinge_ball
 from fastmom.rkhs.logistic import logistic_ball, logistic_in_features
 from fastmom.rkhs.normal_equations import NormalEquations, Spectrum
 from fastmom.rkhs.products import MAX_DEPTH, as_ball_rows, kernel_values, product_with
-from fastmom.rkhs.squared import squared_by_factors
+from fastmom.rkhs.squared import squared_ball
 from fastmom.runtime.validation import as_count, as_labels, as_matrix, as_number, require_finite
 
 Array = npt.NDArray[Any]
 
-_SEARCH = 400  # landmarks that choose the radius, or the penalty that factorisations start from
+_SEARCH = 400  # landmarks that choose the radius
 _SAMPLE = 1000  # rows that estimate what the dual value has beyond the span
 _PENALTIES = np.logspace(-10, 1, 45)
 
@@ -103,7 +103,7 @@ class Problem:
             rng = np.random.default_rng(self._solver_seed)
             return squared_by_gradients(self.double, self.Y, self.depth, radius, rng, n_landmarks=size), self.double
         if self.loss == "squared":
-            return squared_by_factors(self.kernel, self.Y, radius, self._search[0].penalty(radius)), self.double
+            return squared_ball(self.kernel, self.Y, radius), self.double
         return (logistic_ball if self.loss == "logistic" else hinge_ball)(self.kernel, self.Y, radius), self.double
 
     @functools.cached_property

@@ -6,20 +6,26 @@ import math
 
 import numpy as np
 import numpy.typing as npt
-from scipy.linalg import cho_factor, cho_solve
+from scipy.linalg import eigh_tridiagonal
+from scipy.linalg.lapack import dpotrf, dpotrs
 
 from fastmom.rkhs.ball import BallFit, dual_value
 
 Array = npt.NDArray[np.float64]
 
 _STEPS = 100
-_FACTORS = 8
-_SETTLED = 1e-10  # relative to the radius
+_FACTORS = 4
+_LANCZOS = 40
+_FIRST = 1e-3  # penalty tried first, relative to the trace
+_SETTLED = 1e-12  # relative to the radius
 _NONE = 1e-14  # of the largest eigenvalue: the least penalty
 
 
 def squared_ball(K: Array, Y: Array, radius: float) -> BallFit:
-    """Minimise half the mean squared error over functions of norm at most `radius`, by the eigenvalues of K.
+    """Minimise half the mean squared error over functions of norm at most `radius`, by two or three Cholesky factors, four at most.
+
+    The factor at one penalty tells the norm at all others to many digits, by some Lanczos steps with the inverse, and
+    so the penalty of the ball (own form).
 
     Parameters
     ----------
@@ -33,54 +39,51 @@ def squared_ball(K: Array, Y: Array, radius: float) -> BallFit:
     Returns
     -------
     BallFit
-        Coefficients (n, q); the gap is proven for the whole ball.
+        Coefficients (n, q); the gap is proven for the whole ball. Iterations are factorisations.
     """
     n = len(K)
-    spectrum, vectors = np.linalg.eigh(K)
-    spectrum = np.maximum(spectrum, 0.0)
-    along = vectors.T @ Y
-    penalty, steps = penalty_at(spectrum, spectrum * np.sum(along * along, axis=1), radius)
-    alpha = vectors @ (along / (spectrum + penalty)[:, np.newaxis])
-    values = K @ alpha
-    a = Y - values
-    return BallFit(
-        coefficients=alpha,
-        norm=math.sqrt(max(0.0, float(np.vdot(alpha, values)))),
-        penalty=penalty / n,
-        primal=0.5 * float(np.vdot(a, a)) / n,
-        dual=dual_value(a, float(np.sum(a * Y - 0.5 * a * a)), float(np.vdot(a, K @ a)), radius),
-        iterations=steps,
-    )
-
-
-def squared_by_factors(K: Array, Y: Array, radius: float, start: float) -> BallFit:
-    """As `squared_ball`, by a few Cholesky factorisations: Newton on 1 / norm from a penalty near the right one.
-
-    Parameters
-    ----------
-    K, Y, radius
-        As in `squared_ball`; K comes back with its diagonal changed by round-off at most.
-    start : float
-        Penalty to begin with, times n: that of the best function of the span of some landmarks.
-    """
-    diagonal = np.diag_indices(len(K))
-    own = K[diagonal].copy()
-    floor = _NONE * float(own.sum())
-    penalty, steps = max(start, floor), 0
+    diagonal = np.diag_indices(n)
+    trace = float(np.trace(K))
+    floor, penalty, steps = _NONE * trace, _FIRST * trace, 0
     while True:
-        K[diagonal] = own + penalty
-        factor = cho_factor(K, lower=True, check_finite=False)
-        K[diagonal] = own
+        shifted = np.array(K, order="F")
+        shifted[diagonal] += penalty
+        factor, failed = dpotrf(shifted, lower=0, overwrite_a=1, clean=0)
+        if failed:  # round-off asks for more than was thought to be none
+            floor *= 10
+            penalty = max(penalty, floor)
+            continue
         steps += 1
-        alpha = cho_solve(factor, Y, check_finite=False)
+        alpha = np.asarray(dpotrs(factor, Y, lower=0)[0])
         norm = math.sqrt(max(0.0, float(np.vdot(alpha, Y - penalty * alpha))))
-        if abs(norm - radius) <= _SETTLED * radius or steps == _FACTORS or (norm <= radius and penalty == floor):
+        if abs(norm - radius) <= _SETTLED * radius or steps >= _FACTORS or (norm <= radius and penalty <= floor):
             break
-        beyond = cho_solve(factor, alpha, check_finite=False)
-        slope = float(np.vdot(alpha, alpha - penalty * beyond)) / norm
-        penalty = max(floor, 0.1 * penalty, penalty + norm / radius * (norm - radius) / slope)
-    del factor
+        before, penalty = penalty, max(floor, penalty_at(*_norms(factor, Y, penalty), radius)[0])
+        if penalty == before:
+            break
+    del factor, shifted
     return certified_squared(K @ alpha, alpha, Y, penalty, radius, steps)
+
+
+def _norms(factor: Array, Y: Array, penalty: float) -> tuple[Array, Array]:
+    """Spectrum and squares of `penalty_at`, by Lanczos steps with (K + penalty I)^-1 from Y, all columns one vector."""
+    scale = float(np.linalg.norm(Y))
+    if scale == 0:
+        return np.ones(1), np.zeros(1)
+    basis, diagonal, beside = [Y / scale], list[float](), list[float]()
+    while True:
+        image = dpotrs(factor, basis[-1], lower=0)[0]
+        diagonal.append(float(np.vdot(image, basis[-1])))
+        for vector in 2 * basis:  # twice is enough
+            image -= float(np.vdot(image, vector)) * vector
+        size = float(np.linalg.norm(image))
+        if len(diagonal) == min(_LANCZOS, Y.size) or size <= 1e-14 * diagonal[0]:
+            break
+        beside.append(size)
+        basis.append(image / size)
+    inverse, axes = eigh_tridiagonal(np.array(diagonal), np.array(beside))
+    spectrum = np.maximum(1.0 / np.maximum(inverse, np.finfo(np.float64).tiny) - penalty, 0.0)
+    return spectrum, spectrum * (scale * axes[0]) ** 2
 
 
 def certified_squared(
@@ -110,7 +113,7 @@ def certified_squared(
 
 def penalty_at(spectrum: Array, squares: Array, radius: float) -> tuple[float, int]:
     """The p > 0 with sum_i squares_i / (spectrum_i + p)^2 = radius^2, by Newton on 1 / norm, from below; the steps."""
-    penalty = max(_NONE * float(spectrum[-1]), np.finfo(np.float64).tiny)
+    penalty = max(_NONE * float(spectrum.max()), np.finfo(np.float64).tiny)
     for step in range(_STEPS):
         shifted = spectrum + penalty
         norm = math.sqrt(float(np.sum(squares / shifted**2)))

@@ -8,7 +8,7 @@ from fastmom.rkhs.conjugate_gradients import squared_by_gradients
 from fastmom.rkhs.features import nystrom_features
 from fastmom.rkhs.normal_equations import NormalEquations
 from fastmom.rkhs.products import as_ball_rows, kernel_values, product_with
-from fastmom.rkhs.squared import squared_ball, squared_by_factors
+from fastmom.rkhs.squared import squared_ball
 
 DEPTH = 2.0
 
@@ -21,19 +21,46 @@ def problem(n=400, d=5, q=2, seed=0):
     return X, Y
 
 
-@pytest.mark.parametrize("radius", [0.5, 3.0, 10.0])
+def by_eigenvalues(K, Y, radius):
+    """Coefficients of the minimiser: bisection of the penalty."""
+    spectrum, axes = np.linalg.eigh(K)
+    along = axes.T @ Y
+    low, high = 1e-16, 1e6
+    for _ in range(200):
+        middle = np.sqrt(low * high)
+        weights = along / (spectrum + middle)[:, None]
+        low, high = (middle, high) if np.sum(spectrum[:, None] * weights**2) > radius**2 else (low, middle)
+    return axes @ weights
+
+
+@pytest.mark.parametrize("radius", [0.01, 0.5, 3.0, 10.0, 15.0])
 @pytest.mark.parametrize("q", [1, 2])
-def test_factors_find_what_eigenvalues_find(q, radius):
+def test_two_or_three_factors_find_what_eigenvalues_find(q, radius):
     X, Y = problem(q=q)
     K = kernel_values(X, None, DEPTH)
-    before, truth = K.copy(), squared_ball(K, Y, radius)
-    start = NormalEquations(nystrom_features(as_ball_rows(X[:200]), DEPTH), q).update(X, Y).solved().penalty(radius)
-    fit = squared_by_factors(K, Y, radius, start)
+    before = K.copy()
+    fit = squared_ball(K, Y, radius)
     np.testing.assert_array_equal(K, before)
-    assert fit.iterations <= (8 if radius == 10.0 else 4)  # near interpolation landmarks are a poor start
+    assert fit.iterations <= 3
     assert abs(fit.norm - radius) <= 1e-9 * radius
     assert fit.relative_gap <= 1e-12 and fit.exact_gap
-    np.testing.assert_allclose(fit.coefficients, truth.coefficients, rtol=1e-6, atol=1e-8)
+    truth = by_eigenvalues(K, Y, radius)
+    np.testing.assert_allclose(fit.coefficients, truth, rtol=1e-6, atol=1e-8 * np.abs(truth).max())
+
+
+def test_a_ball_that_need_not_be_full():
+    X, Y = problem(n=40)
+    fit = squared_ball(kernel_values(X, None, DEPTH), Y, 1e4)
+    assert fit.norm < 1e3 and fit.primal < 1e-12
+
+
+def test_equal_rows_and_labels_of_zero_are_no_trouble():
+    X, Y = problem(n=40)
+    X = as_ball_rows(np.repeat(X[:20], 2, axis=0))
+    K = kernel_values(X, None, DEPTH)
+    assert squared_ball(K, Y, 0.5).relative_gap <= 1e-12
+    assert squared_ball(K, Y, 1e4).primal > 1e-6  # equal rows with other labels
+    assert not squared_ball(K, 0 * Y, 1.0).coefficients.any()
 
 
 @pytest.mark.parametrize("radius", [0.5, 3.0])

@@ -24,8 +24,8 @@ _NONE = 1e-14  # of the largest eigenvalue: the least penalty
 def squared_ball(K: Array, Y: Array, radius: float) -> BallFit:
     """Minimise half the mean squared error over functions of norm at most `radius`.
 
-    By two or three Cholesky factors, four at most. The factor at one penalty tells the norm at all others to many digits, by some Lanczos steps with the inverse, and
-    so the penalty of the ball (own form).
+    By two or three Cholesky factors, four at most. The factor at one penalty tells the norm at all others to many
+    digits, by some Lanczos steps with the inverse, and so the penalty of the ball (own form).
 
     Parameters
     ----------

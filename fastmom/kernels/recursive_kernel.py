@@ -14,12 +14,18 @@ from fastmom.kernels._compile import block, driver
 from fastmom.kernels._tiles import part
 
 TILE_ROWS, TILE_COLUMNS = 256, 512
+PANEL = 1024  # side of the tiles of `kernel_tiles`, which BLAS packs less often; the buffer may leave L2
 MIRROR = 32  # side of the squares in which a tile is transposed
 
 
 def tile_scratch(n: int, m: int, q: int = 0) -> int:
     """Scratch elements a lane needs for n by m kernel values, times q columns."""
     return min(n, TILE_ROWS) * (min(m, TILE_COLUMNS) + q)
+
+
+def panel_scratch(n: int, m: int) -> int:
+    """Scratch elements of a lane of `kernel_tiles`."""
+    return min(n, PANEL) * min(m, PANEL)
 
 
 @block
@@ -79,12 +85,12 @@ def _mirror(source, target):
 def kernel_tiles(scratch, X, Z, depth, out):
     """Kernel values of all pairs, out (n, m)."""
     lanes, n, m = scratch.shape[0], X.shape[0], Z.shape[0]
-    n_tiles = -(-n // TILE_ROWS)
+    n_tiles = -(-n // PANEL)
     for lane in prange(lanes):
         for b in range(lane, n_tiles, lanes):
-            i, k = b * TILE_ROWS, min(n, (b + 1) * TILE_ROWS)
-            for j in range(0, m, TILE_COLUMNS):
-                end = min(m, j + TILE_COLUMNS)
+            i, k = b * PANEL, min(n, (b + 1) * PANEL)
+            for j in range(0, m, PANEL):
+                end = min(m, j + PANEL)
                 T = part(scratch[lane], 0, k - i, end - j)
                 np.dot(X[i:k], Z[j:end].T, T)
                 _copy_as_kernel(T, depth, out, i, j)

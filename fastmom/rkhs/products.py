@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fastmom.kernels.recursive_kernel import kernel_gram, kernel_product, kernel_tiles, tile_scratch
+from fastmom.kernels.recursive_kernel import kernel_gram, kernel_product, kernel_tiles, panel_scratch, tile_scratch
 from fastmom.runtime import progress
 from fastmom.runtime.threads import single_blas_thread
 from fastmom.runtime.validation import as_matrix, as_number, require_finite
@@ -129,7 +129,7 @@ def kernel_values(X: Array, Z: Array | None, depth: float, out: Array | None = N
         return out
     if Z is None:
         return _gram_by_panels(X, depth, out)
-    scratch = np.empty((kernel_tiles.lanes(n * m), tile_scratch(n, m)), dtype=X.dtype)
+    scratch = np.empty((kernel_tiles.lanes(n * m), panel_scratch(n, m)), dtype=X.dtype)
     for first, last in _calls(n, m):
         kernel_tiles(scratch, X[first:last], Z, p, out[first:last])
         progress.report("kernel", last, n)

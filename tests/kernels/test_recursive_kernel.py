@@ -61,7 +61,7 @@ def test_threads_and_the_serial_twin_give_the_same_bits():
     found = []
     for form in ("serial", "parallel"):
         for lanes in (1, 2, 3):
-            scratch = np.full((lanes, kernels.tile_scratch(700, 1300)), np.nan, dtype)
+            scratch = np.full((lanes, kernels.panel_scratch(700, 1300)), np.nan, dtype)
             K, G, p = np.empty((700, 1300), dtype), np.empty((700, 700), dtype), np.zeros((700, 1))
             getattr(kernels.kernel_tiles, form)(scratch, X, Z, depth, K)
             getattr(kernels.kernel_gram, form)(scratch, X, depth, G)

@@ -54,15 +54,15 @@ def test_single_precision_stays_single_and_is_as_accurate():
 
 def test_threads_and_the_serial_twin_give_the_same_bits():
     dtype = np.float64
-    X, Z, V = ball(700, 6, dtype=dtype), ball(1300, 6, 1, dtype), np.ones((1300, 1), dtype)
+    X, Z, V = ball(1300, 6, dtype=dtype), ball(1100, 6, 1, dtype), np.ones((1100, 1), dtype)
     for array in (X, Z, V):
         array.flags.writeable = False
     depth = np.array([2.0], dtype=dtype)
     found = []
     for form in ("serial", "parallel"):
         for lanes in (1, 2, 3):
-            scratch = np.full((lanes, kernels.panel_scratch(700, 1300)), np.nan, dtype)
-            K, G, p = np.empty((700, 1300), dtype), np.empty((700, 700), dtype), np.zeros((700, 1))
+            scratch = np.full((lanes, kernels.panel_scratch(1300, 1100)), np.nan, dtype)
+            K, G, p = np.empty((1300, 1100), dtype), np.empty((1300, 1300), dtype), np.zeros((1300, 1))
             getattr(kernels.kernel_tiles, form)(scratch, X, Z, depth, K)
             getattr(kernels.kernel_gram, form)(scratch, X, depth, G)
             getattr(kernels.kernel_product, form)(scratch, X, Z, V, depth, p)

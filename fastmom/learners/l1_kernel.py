@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -97,15 +97,16 @@ def learn_l1_kernel(
     >>> result.status, result.diagnostics["relative_gap"] < 1e-9
     ('ball_optimum', True)
     """
-    (result,) = _fit(X, Y, (radius,), depth, loss, solver, n_landmarks, rescale, network, rng)
+    (result,) = _fit(X, Y, [(radius, None)], depth, loss, solver, n_landmarks, rescale, network, rng)
     return result
 
 
 def l1_kernel_path(
     X: Any,
     Y: Any,
-    radii: Iterable[float],
+    radii: Iterable[float] | None = None,
     *,
+    penalties: Iterable[float] | None = None,
     depth: float = 1.0,
     loss: Literal["squared", "logistic", "hinge"] = "squared",
     solver: Literal["auto", "dense", "pcg", "nystrom"] = "auto",
@@ -113,7 +114,7 @@ def l1_kernel_path(
     rescale: bool = False,
     rng: int | np.random.Generator | None = None,
 ) -> list[FitResult]:
-    """`learn_l1_kernel` for several radii; the kernel matrix, or the sums over rows, are computed once.
+    """`learn_l1_kernel` for several radii or penalties; the kernel matrix, or the sums over rows, are computed once.
 
     Parameters
     ----------
@@ -121,11 +122,20 @@ def l1_kernel_path(
         As in `learn_l1_kernel`.
     radii : iterable of float
         Of the balls, positive.
+    penalties : iterable of float
+        Instead of the radii, for the squared loss: each fit minimises half the mean squared error + penalty |f|^2 / 2,
+        and so the loss over the ball of its own norm, which is its radius.
 
     Returns
     -------
     list of FitResult
-        One for each radius, in order.
+        One for each radius or penalty, in order.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As `learn_l1_kernel`; for both radii and penalties or neither, for none or what is not positive, and for
+        penalties of another loss.
 
     Examples
     --------
@@ -136,20 +146,33 @@ def l1_kernel_path(
     >>> path[0].diagnostics["primal"] > path[1].diagnostics["primal"]
     True
     """
+    if (radii is None) == (penalties is None):
+        raise ValueError("radii: expected either radii or penalties; pass one of them")
+    if penalties is not None:
+        if as_choice(loss, "loss", SOLVERS) != "squared":
+            raise ValueError(f"penalties: are for the squared loss, got loss={loss!r}; pass radii")
+        wanted: list[tuple[float | None, float | None]] = [
+            (None, number) for number in _numbers(penalties, "penalties")
+        ]
+    else:
+        wanted = [(number, None) for number in _numbers(radii, "radii")]
+    return _fit(X, Y, wanted, depth, loss, solver, n_landmarks, rescale, (1.0, "erf", 0.25), rng)
+
+
+def _numbers(values: Any, name: str) -> list[float]:
     try:
-        wanted = list(radii)
+        wanted = list(values)
     except TypeError:
-        raise TypeError(f"radii: expected several numbers, got {radii!r}; use learn_l1_kernel for one") from None
+        raise TypeError(f"{name}: expected several numbers, got {values!r}; use learn_l1_kernel for one") from None
     if not wanted:
-        raise ValueError("radii: is empty; pass at least one")
-    numbers = [as_number(radius, f"radii[{i}]", np.finfo(np.float64).tiny, 1e12) for i, radius in enumerate(wanted)]
-    return _fit(X, Y, tuple(numbers), depth, loss, solver, n_landmarks, rescale, (1.0, "erf", 0.25), rng)
+        raise ValueError(f"{name}: is empty; pass at least one")
+    return [as_number(value, f"{name}[{i}]", np.finfo(np.float64).tiny, 1e12) for i, value in enumerate(wanted)]
 
 
 def _fit(
     X: Any,
     Y: Any,
-    radii: tuple[Any, ...],
+    wanted: Sequence[tuple[Any, float | None]],
     depth: Any,
     loss: Any,
     solver: Any,
@@ -158,20 +181,25 @@ def _fit(
     network: Any,
     rng: Any,
 ) -> list[FitResult]:
+    """A fit for each pair of radius and penalty, one of which is None."""
     generator, seed = as_rng(rng)
     as_choice(loss, "loss", SOLVERS)
     as_choice(solver, "solver", ("auto", "dense", "pcg", "nystrom"))
     if solver not in ("auto", *SOLVERS[loss]):
         raise ValueError(f"solver: {solver!r} is not for the {loss} loss, which takes {', '.join(SOLVERS[loss])}")
     problem = read_problem(X, Y, depth, loss, n_landmarks, rescale, generator.spawn(1)[0])
-    wanted = [_radius(value, problem.depth, network) for value in radii]
+    pairs = [(_radius(radius, problem.depth, network), penalty) for radius, penalty in wanted]
     chosen = solver if solver != "auto" else _solver(loss, problem.n_rows)
     results = []
     with single_blas_thread():
-        for value in wanted:
+        for given, penalty in pairs:
             started = time.perf_counter()
-            radius = problem.held_out_radius() if value is None else value
-            fit, points = problem.solve(chosen, radius)
+            if penalty is not None:
+                fit, points = problem.penalised(chosen, penalty)
+                radius = fit.norm
+            else:
+                radius = problem.held_out_radius() if given is None else given
+                fit, points = problem.solve(chosen, radius)
             results.append(_result(problem, fit, points, radius, chosen, seed, time.perf_counter() - started))
     return results
 

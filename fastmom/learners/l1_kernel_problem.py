@@ -17,7 +17,7 @@ from fastmom.rkhs.hinge import hinge_ball
 from fastmom.rkhs.logistic import logistic_ball, logistic_in_features
 from fastmom.rkhs.normal_equations import NormalEquations, Spectrum
 from fastmom.rkhs.products import MAX_DEPTH, as_ball_rows, kernel_values, product_with
-from fastmom.rkhs.squared import squared_ball
+from fastmom.rkhs.squared import squared_ball, squared_penalised
 from fastmom.runtime.validation import as_count, as_labels, as_matrix, as_number, require_finite
 
 Array = npt.NDArray[Any]
@@ -99,12 +99,24 @@ class Problem:
                 self._squared_span(radius) if self.loss == "squared" else self._logistic_span(radius)
             ), span.landmarks
         if solver == "pcg":
-            size = self.n_landmarks or (500 if self.n_rows < 10_000 else 1000)
-            rng = np.random.default_rng(self._solver_seed)
-            return squared_by_gradients(self.double, self.Y, self.depth, radius, rng, n_landmarks=size), self.double
+            return self._by_gradients(radius), self.double
         if self.loss == "squared":
             return squared_ball(self.kernel, self.Y, radius), self.double
         return (logistic_ball if self.loss == "logistic" else hinge_ball)(self.kernel, self.Y, radius), self.double
+
+    def penalised(self, solver: str, penalty: float) -> tuple[BallFit, Array]:
+        """The fit of the squared loss with a penalty, in the ball of its norm, and the points of its coefficients."""
+        if solver == "nystrom":
+            norm = self._spectrum.norm_and_slope(penalty * self.n_rows)[0]
+            return self._span_fit(penalty * self.n_rows, norm), self._span[0].landmarks
+        if solver == "pcg":
+            return self._by_gradients(None, penalty), self.double
+        return squared_penalised(self.kernel, self.Y, penalty), self.double
+
+    def _by_gradients(self, radius: float | None, penalty: float | None = None) -> BallFit:
+        size = self.n_landmarks or (500 if self.n_rows < 10_000 else 1000)
+        rng = np.random.default_rng(self._solver_seed)
+        return squared_by_gradients(self.double, self.Y, self.depth, radius, rng, n_landmarks=size, penalty=penalty)
 
     @functools.cached_property
     def _solver_seed(self) -> int:
@@ -122,8 +134,11 @@ class Problem:
         return NormalEquations(self._span[0], self.Y.shape[1]).update(self.X, self.Y).solved()
 
     def _squared_span(self, radius: float) -> BallFit:
+        return self._span_fit(self._spectrum.penalty(radius), radius)
+
+    def _span_fit(self, penalty: float, radius: float) -> BallFit:
+        """The fit at a penalty times n, with an estimate of its dual value in the whole ball."""
         spectrum = self._spectrum
-        penalty = spectrum.penalty(radius)
         fit = spectrum.fit(penalty, radius)
         return spectrum.fit(penalty, radius, self._unseen(spectrum, penalty, fit))
 

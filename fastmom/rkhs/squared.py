@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import numpy.typing as npt
-from scipy.linalg import eigh_tridiagonal
+from scipy.linalg import cho_factor, cho_solve, eigh_tridiagonal
 from scipy.linalg.lapack import dpotrf, dpotrs
 
 from fastmom.rkhs.ball import BallFit, dual_value
@@ -63,6 +63,25 @@ def squared_ball(K: Array, Y: Array, radius: float) -> BallFit:
             break
     del factor, shifted
     return certified_squared(K @ alpha, alpha, Y, penalty, radius, steps)
+
+
+def squared_penalised(K: Array, Y: Array, penalty: float) -> BallFit:
+    """Minimise half the mean squared error + penalty |f|^2 / 2; the gap is that of the ball of the fit's own norm.
+
+    Parameters
+    ----------
+    K, Y
+        As in `squared_ball`.
+    penalty : float
+        Positive.
+    """
+    p = len(K) * penalty
+    shifted = np.array(K, order="F")
+    shifted[np.diag_indices(len(K))] += p
+    alpha = cho_solve(cho_factor(shifted, overwrite_a=True, check_finite=False), Y, check_finite=False)
+    values = K @ alpha
+    norm = math.sqrt(max(0.0, float(np.vdot(alpha, values))))
+    return certified_squared(values, alpha, Y, p, norm, 1)
 
 
 def _norms(factor: Array, Y: Array, penalty: float) -> tuple[Array, Array]:

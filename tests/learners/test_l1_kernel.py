@@ -132,6 +132,29 @@ def test_labels_of_zero_are_fitted_by_zero():
     assert fit.success and not fit.predict(X).any()
 
 
+@pytest.mark.parametrize("solver", ["dense", "pcg", "nystrom"])
+def test_a_penalty_is_the_ball_of_its_own_norm(solver):
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((300, 4))
+    X /= np.linalg.norm(X, axis=1, keepdims=True) * (1 + 1e-12)
+    y = np.tanh(2 * X[:, 0]) + 0.1 * rng.standard_normal(300)
+    settings = {"depth": 2.0, "solver": solver, "n_landmarks": 60, "rng": 0}
+    for fit in fm.l1_kernel_path(X, y, penalties=[1e-4, 1e-2], **settings):
+        (same,) = fm.l1_kernel_path(X, y, [fit.diagnostics["radius"]], **settings)
+        assert fit.success
+        for name in ("primal", "rkhs_norm"):  # to the gap at which conjugate gradients stop
+            np.testing.assert_allclose(same.diagnostics[name], fit.diagnostics[name], rtol=1e-5)
+
+
+def test_a_path_is_of_radii_or_of_penalties():
+    X, y = np.eye(4), np.arange(4) % 2
+    for arguments in ({}, {"radii": [1.0], "penalties": [1.0]}):
+        with pytest.raises(ValueError, match="either radii or penalties"):
+            fm.l1_kernel_path(X, y, **arguments)
+    with pytest.raises(ValueError, match="penalties: are for the squared loss"):
+        fm.l1_kernel_path(X, y, penalties=[1.0], loss="hinge")
+
+
 def test_the_same_seed_gives_the_same_bits_and_a_model_survives_a_file(tmp_path):
     X, y = samples(300)
     first, again = (fm.learn_l1_kernel(X, y > 0, loss="logistic", rng=5) for _ in range(2))

@@ -359,10 +359,13 @@ ARGUMENTS = {
         lambda v: DOORS_OF_THE_BALL["learn_l1_kernel"](radius=v),
         [*but_none(FRACTIONS), (0.0, ValueError), ("theories", ValueError)],
     ),
-    ("radii", "l1_kernel_path"): (
-        lambda v: fm.l1_kernel_path(X, Y, v, rescale=True),
-        bad(None, 1.0, [], [0.0], [np.nan], ["theory"], [None]),
-    ),
+    **{
+        (name, "l1_kernel_path"): (
+            lambda v, name=name: fm.l1_kernel_path(X, Y, rescale=True, **{name: v}),
+            bad(1.0, [], [0.0], [np.nan], ["theory"], [None]),
+        )
+        for name in ("radii", "penalties")
+    },
     ("n_hidden", "l1_kernel"): (lambda v: fm.learn(X, Y, "l1_kernel", n_hidden=v), bad(3, kind=TypeError)),
     ("depth", "recursive_kernel"): (lambda v: fm.recursive_kernel(0.1 * SMALL, depth=v), FRACTIONS),
     ("out", "recursive_kernel"): (

@@ -151,12 +151,10 @@ def l1_kernel_path(
     if penalties is not None:
         if as_choice(loss, "loss", SOLVERS) != "squared":
             raise ValueError(f"penalties: are for the squared loss, got loss={loss!r}; pass radii")
-        wanted: list[tuple[float | None, float | None]] = [
-            (None, number) for number in _numbers(penalties, "penalties")
-        ]
-    else:
-        wanted = [(number, None) for number in _numbers(radii, "radii")]
-    return _fit(X, Y, wanted, depth, loss, solver, n_landmarks, rescale, (1.0, "erf", 0.25), rng)
+        given = [(None, number) for number in _numbers(penalties, "penalties")]
+        return _fit(X, Y, given, depth, loss, solver, n_landmarks, rescale, (1.0, "erf", 0.25), rng)
+    balls = [(number, None) for number in _numbers(radii, "radii")]
+    return _fit(X, Y, balls, depth, loss, solver, n_landmarks, rescale, (1.0, "erf", 0.25), rng)
 
 
 def _numbers(values: Any, name: str) -> list[float]:

@@ -24,6 +24,8 @@ _STEPS = 100
 _BLOCK = 64  # pivots drawn at once
 _STEP = 1e-3  # relative residual of one solve: the gap is second order in it
 _ON_RADIUS = 1e-4  # relative: the gap is second order in it
+_APART = 1e-2  # of logarithms of penalties whose norms give a slope
+_FLAT, _FARTHEST = 0.02, 2.0  # least slope that is trusted, longest step
 _FLOOR = 1e-7  # least penalty, relative: products are float32
 
 
@@ -158,6 +160,8 @@ class _Rows:
         self.near = Preconditioner(self.small, depth, size, rng)
         self.squares = np.sum(self.near.project(Y) ** 2, axis=1)
         self.floor = _FLOOR * len(Y)
+        self._before: tuple[float, float] | None = None
+        self._slope = -1.0
 
     def start(self, radius: float | None) -> float:
         """The penalty of the span of the pivots."""
@@ -188,7 +192,13 @@ class _Rows:
         return alpha, residual, p, total
 
     def next_penalty(self, p: float, norm: float, radius: float) -> float:
-        """Newton's penalty on 1 / norm, its relative slope that of the span of the pivots."""
-        shifted = self.near.values + p
-        decline = float(np.sum(self.squares / shifted**3)) / max(float(np.sum(self.squares / shifted**2)), 1e-300)
-        return max(self.floor, 0.3 * p, p + (norm - radius) / radius / max(decline, 1e-300))
+        """Newton's penalty on log norm by log penalty: the slope of the span of the pivots, then a secant's."""
+        if self._before is not None and abs(math.log(p / self._before[0])) > _APART:
+            self._slope = math.log(norm / self._before[1]) / math.log(p / self._before[0])
+        elif self._before is None:
+            shifted = self.near.values + p
+            cubes, squares = (float(np.sum(self.squares / shifted**power)) for power in (3, 2))
+            self._slope = -p * cubes / max(squares, 1e-300)
+        self._before = p, norm
+        step = math.log(radius / norm) / min(self._slope, -_FLAT)
+        return max(self.floor, p * math.exp(max(-_FARTHEST, min(_FARTHEST, step))))

@@ -114,12 +114,15 @@ class ActivationGram:
         return cpu_ratio(self.ours, self.pairs)
 
 
+VERIFIED_ROWS = 100_000
+
+
 class Verify:
     """The fused residual pass at n = 1e5, d = 100, k = m = 50: 1.5 GFlop."""
 
     def setup(self):
         rng = np.random.default_rng(0)
-        n, d, k, m = 100_000, 100, 50, 50
+        n, d, k, m = VERIFIED_ROWS, 100, 50, 50
         X = rng.standard_normal((n, d))
         self.W, outer = rng.standard_normal((k, d)), rng.standard_normal((k + 1, m))
         self.A = outer[:-1].T

@@ -33,7 +33,7 @@ def learn_l1_kernel(
     loss: Literal["squared", "logistic", "hinge"] = "squared",
     solver: Literal["auto", "dense", "pcg", "nystrom"] = "auto",
     n_landmarks: int | None = None,
-    rescale: bool = False,
+    rescale: bool | float = False,
     network: tuple[float, str, float] = (1.0, "erf", 0.25),
     rng: int | np.random.Generator | None = None,
 ) -> FitResult:
@@ -62,9 +62,9 @@ def learn_l1_kernel(
         functions in the span of landmarks, from sums over rows. "auto": dense to 3000 rows, then the cheapest there is.
     n_landmarks : int, optional
         For "nystrom" and the preconditioner of "pcg"; by the number of rows if None.
-    rescale : bool
-        Divide the inputs by their largest norm, which the diagnostics report as "scale"; otherwise inputs outside
-        the unit ball are refused.
+    rescale : bool or float
+        Divide the inputs by their largest norm, or by a given number, which has to bound the inputs to predict as well;
+        the diagnostics report it as "scale". Otherwise inputs outside the unit ball are refused.
     network : (L, activation, c)
         The class of networks for ``radius="theory"``; the depth must be whole.
     rng : int, Generator or None
@@ -111,7 +111,7 @@ def l1_kernel_path(
     loss: Literal["squared", "logistic", "hinge"] = "squared",
     solver: Literal["auto", "dense", "pcg", "nystrom"] = "auto",
     n_landmarks: int | None = None,
-    rescale: bool = False,
+    rescale: bool | float = False,
     rng: int | np.random.Generator | None = None,
 ) -> list[FitResult]:
     """`learn_l1_kernel` for several radii or penalties; the kernel matrix, or the sums over rows, are computed once.

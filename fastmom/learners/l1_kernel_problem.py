@@ -173,11 +173,11 @@ def read_problem(
     p = as_number(depth, "depth", 0.0, MAX_DEPTH)
     size = None if n_landmarks is None else as_count(n_landmarks, "n_landmarks")
     if not isinstance(rescale, bool):
-        raise ValueError(f"rescale: expected True or False, got {rescale!r}")
+        rescale = as_number(rescale, "rescale", np.finfo(np.float64).tiny)
     matrix = as_matrix(X)
     require_finite(matrix, "X")
-    scale = 1.0
-    if rescale:
+    scale = 1.0 if isinstance(rescale, bool) else rescale
+    if rescale is True:
         squares = np.einsum("ij,ij->i", *(2 * [np.asarray(matrix, dtype=np.float64)]))
         scale = float(np.sqrt(squares.max())) or 1.0
     rows = as_ball_rows(matrix, scale=scale)

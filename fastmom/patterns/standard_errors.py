@@ -87,7 +87,8 @@ def standard_errors(
     level = np.sqrt(np.mean(np.square(noise_std)))
     variance = np.square(np.broadcast_to(noise_std, m) / level) if level > 0 else np.ones(m)
     moments = _moments(metric, V, kind.slope, kind.output_bias)
-    covariance = _Covariance(moments, V, network.W.shape[1], network.A.T, variance)
+    with np.errstate(over="ignore", invalid="ignore"):
+        covariance = _Covariance(moments, V, network.W.shape[1], network.A.T, variance)
     level *= np.sqrt(metric.n_rows / rows.n_rows)
     hidden, outer = level * covariance.hidden(), level * covariance.outer()
     hidden[covariance.unseen_hidden()] = np.inf
@@ -140,6 +141,8 @@ def _invert(matrix: Array) -> tuple[Array, Array]:
     if not failed and np.diag(factor).min() > WELL_POSED:
         inverse = np.tril(scipy.linalg.lapack.dpotri(factor, lower=1)[0])
         return inverse + np.tril(inverse, -1).T, np.empty((len(matrix), 0))
+    if not np.isfinite(matrix).all():  # scales beyond floating point: nothing can be said of any direction
+        return np.zeros_like(matrix), np.eye(len(matrix))
     values, vectors = scipy.linalg.eigh(matrix, check_finite=False)
     seen = values > UNSEEN
     part = vectors[:, seen] / np.sqrt(values[seen])

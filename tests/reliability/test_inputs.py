@@ -351,13 +351,13 @@ ARGUMENTS = {
             "loss": WORDS,
             "solver": WORDS,
             "n_landmarks": but_none(COUNTS),
-            "rescale": bad(None, 1, "yes", np.ones(2)),
+            "rescale": [*bad(0.0, -1.0, np.nan), *bad(None, "yes", np.ones(2), kind=TypeError)],
             "rng": SEEDS,
         }.items()
     },
     ("radius", "learn_l1_kernel"): (
         lambda v: DOORS_OF_THE_BALL["learn_l1_kernel"](radius=v),
-        [*but_none(FRACTIONS), (0.0, ValueError), ("theories", ValueError)],
+        [*(case for case in but_none(FRACTIONS) if not isinstance(case[0], str)), (0.0, ValueError), ("1", ValueError)],
     ),
     **{
         (name, "l1_kernel_path"): (

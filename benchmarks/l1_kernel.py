@@ -9,7 +9,7 @@ import fastmom as fm
 from fastmom.rkhs.conjugate_gradients import squared_by_gradients
 from fastmom.rkhs.products import as_ball_rows
 
-ROWS = {"gram": 4096, "product": 20_000, "dense": 5000, "penalty": 5000, "pcg": 30_000, "nystrom": 50_000}
+ROWS = {"gram": 4096, "product": 20_000, "dense": 5000, "penalty": 5000, "pcg": 10_000, "nystrom": 20_000}
 LANDMARKS = 1500
 
 

@@ -9,11 +9,10 @@ import numpy as np
 from numba import prange
 
 from fastmom.kernels._compile import block, driver
-from fastmom.kernels._simd import add, entry, load, multiply_add, row_sums, splat, store
+from fastmom.kernels._simd import add, entry, fetch_ahead, load, multiply_add, row_sums, splat, store
 from fastmom.kernels._tiles import part
 
 TILE = 256
-CACHE_BYTES = 1 << 17  # of X in a tile that is visited twice
 MOST_KINKS = 10  # their 2^k codes share tables that must stay in cache
 
 
@@ -29,7 +28,7 @@ def kink_scratch(d: int, k: int) -> int:
 
 def grouped_scratch(d: int, codes: int) -> int:
     """Scratch elements a lane of `grouped_product_pass` needs."""
-    return 2 * codes * table_width(d) + max(64, CACHE_BYTES // (8 * d)) + 4
+    return 2 * codes * table_width(d) + 16
 
 
 @block
@@ -90,44 +89,41 @@ def _clear(table):
 
 
 @block
-def _project(X, codes, table, q):
-    """Products q_i = x_i.E[code_i], row by row: memory runs ahead best where rows are read in order."""
-    n, d = X.shape
-    full, sixteen = d // 4 * 4, d // 16 * 16
-    zero = splat(X.dtype.type(0))
-    for i in range(n):
-        code = int(codes[i])
-        a = b = c = e = zero
-        for j in range(0, sixteen, 16):
-            a = multiply_add(load(X, i, j), load(table, code, j), a)
-            b = multiply_add(load(X, i, j + 4), load(table, code, j + 4), b)
-            c = multiply_add(load(X, i, j + 8), load(table, code, j + 8), c)
-            e = multiply_add(load(X, i, j + 12), load(table, code, j + 12), e)
-        for j in range(sixteen, full, 4):
-            a = multiply_add(load(X, i, j), load(table, code, j), a)
-        if full < d:
-            b = multiply_add(load(X, i, d - 4), load(table, code, full), b)
-        store(q, 0, i, row_sums(add(add(a, b), add(c, e)), zero, zero, zero))
-
-
-@block
 def _grouped_block(X, codes, E, scratch, sums):
-    """Sums (codes, d) of (x.E[code]) x over the rows of each code, tile by tile: the second visit is to cache."""
+    """Sums (codes, d) of (x.E[code]) x over the rows of each code: four rows are read in order, then added up in cache.
+
+    The rows to come are asked for ahead. One loop and no function for a row, and no branch in it, as in
+    `fastmom.kernels.few_contractions`.
+    """
     n, d = X.shape
     width = d // 4 * 4 + 4
+    full, sixteen = d // 4 * 4, d // 16 * 16
     own = part(scratch, 0, E.shape[0], width)
     total = part(scratch, E.shape[0] * width, E.shape[0], width)
-    tile = max(64, CACHE_BYTES // (8 * d) // 4 * 4)
-    q = part(scratch, 2 * E.shape[0] * width, 1, min(n, tile) + 4)
+    q = part(scratch, 2 * E.shape[0] * width, 4, 4)
     _spread(E, own)
     _clear(total)
     four = n // 4 * 4 if d >= 4 else 0
-    for first in range(0, four, tile):
-        last = min(four, first + tile)
-        _project(X[first:last], codes[first:last], own, q)
-        for i in range(first, last, 4):
-            c0, c1, c2, c3 = int(codes[i]), int(codes[i + 1]), int(codes[i + 2]), int(codes[i + 3])
-            _add_four(X, i, c0, c1, c2, c3, load(q, 0, i - first), total)
+    zero = splat(X.dtype.type(0))
+    for first in range(0, four, 4):
+        for i in range(first, first + 4):
+            code = int(codes[i])
+            a = b = c = e = zero
+            for j in range(0, sixteen, 16):
+                fetch_ahead(X, i, j)
+                fetch_ahead(X, i, j + 8)
+                a = multiply_add(load(X, i, j), load(own, code, j), a)
+                b = multiply_add(load(X, i, j + 4), load(own, code, j + 4), b)
+                c = multiply_add(load(X, i, j + 8), load(own, code, j + 8), c)
+                e = multiply_add(load(X, i, j + 12), load(own, code, j + 12), e)
+            for j in range(sixteen, full, 4):
+                fetch_ahead(X, i, j)
+                a = multiply_add(load(X, i, j), load(own, code, j), a)
+            b = multiply_add(load(X, i, d - 4), load(own, code, full), b)
+            store(q, i - first, 0, add(add(a, b), add(c, e)))
+        products = row_sums(load(q, 0, 0), load(q, 1, 0), load(q, 2, 0), load(q, 3, 0))
+        c0, c1, c2, c3 = int(codes[first]), int(codes[first + 1]), int(codes[first + 2]), int(codes[first + 3])
+        _add_four(X, first, c0, c1, c2, c3, products, total)
     for i in range(four, n):
         code = int(codes[i])
         product = 0.0

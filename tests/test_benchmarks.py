@@ -70,7 +70,8 @@ def small(monkeypatch):
     for name, rows in kernel.ROWS.items():
         monkeypatch.setitem(kernel.ROWS, name, min(rows, 300))
     monkeypatch.setattr(importlib.import_module("benchmarks.contractions"), "BYTES", 4_000_000)
-    monkeypatch.setattr(importlib.import_module("benchmarks.symmetric"), "SEEDS", 2)
+    for name in ("SEEDS", "STARTS"):
+        monkeypatch.setattr(importlib.import_module("benchmarks.symmetric"), name, 2)
     monkeypatch.setattr(importlib.import_module("benchmarks.kernels"), "VERIFIED_ROWS", 5000)
     auto = importlib.import_module("benchmarks.auto")
     monkeypatch.setattr(auto, "SWEEP", auto.SWEEP[::8])

@@ -275,7 +275,9 @@ class TestRefusals:
             result = fm.learn_rectified(X[:n], Y, rng=seed)
             self.refused(result, {"no_signal", "not_converged", "too_few_rows", "misfit"})
 
-    @pytest.mark.parametrize("function", [np.tanh, np.square, np.sin])
+    @pytest.mark.parametrize(
+        "function", [np.tanh, *(pytest.param(f, marks=pytest.mark.nightly) for f in (np.square, np.sin))]
+    )
     @pytest.mark.parametrize("n", [pytest.param(250, marks=pytest.mark.nightly), 400])
     def test_networks_of_another_kind(self, samples, function, n):
         teacher, X, _ = samples

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 from scipy.linalg import eigh, solve_triangular
+from scipy.linalg.blas import dsyrk, ssyrk
 
 from fastmom.rkhs.ball import BallFit, dual_value
 from fastmom.rkhs.features import Nystrom
@@ -17,7 +18,7 @@ from fastmom.runtime import progress
 
 Array = npt.NDArray[np.float64]
 
-_BLOCK = 4096
+_BLOCK = 2048
 
 
 class NormalEquations:
@@ -34,25 +35,36 @@ class NormalEquations:
     def __init__(self, span: Nystrom, n_outputs: int) -> None:
         r = len(span.landmarks)
         self.span, self.n_rows, self.square = span, 0, 0.0
-        self.products, self.labels = np.zeros((r, r)), np.zeros((r, n_outputs))
+        self._upper, self.labels = np.zeros((r, r), order="F"), np.zeros((r, n_outputs))
 
     def update(self, X: Array, Y: Array) -> NormalEquations:
         """Take in rows that `as_ball_rows` has read, and their labels (n, q)."""
+        r = len(self.span.landmarks)
+        values = np.empty(r * min(_BLOCK, len(X)), dtype=self.span.landmarks.dtype)
         for first in range(0, len(X), _BLOCK):
             y = np.asarray(Y[first : first + _BLOCK], dtype=np.float64)
-            K = kernel_values(self.span.landmarks, X[first : first + _BLOCK], self.span.depth)
-            self.products += K @ K.T
+            K = values[: r * len(y)].reshape(r, len(y))
+            kernel_values(self.span.landmarks, X[first : first + _BLOCK], self.span.depth, K)
+            if K.dtype == np.float64:  # the upper triangle, where it is
+                self._upper = dsyrk(1.0, K.T, beta=1.0, c=self._upper, trans=1, overwrite_c=1)
+            else:
+                self._upper += ssyrk(1.0, K.T, trans=1)
             self.labels += K @ y.astype(K.dtype)
             self.square += float(np.vdot(y, y))
             self.n_rows += len(y)
             progress.report("normal equations", first + len(y), len(X))
         return self
 
+    @property
+    def products(self) -> Array:
+        """Sum of k k^T (r, r)."""
+        return np.asarray(np.triu(self._upper) + np.triu(self._upper, 1).T)
+
     def merge(self, other: NormalEquations) -> NormalEquations:
         """Take in the rows of another one over the same landmarks; sums round, so their order shows in last bits."""
         if not np.array_equal(self.span.landmarks, other.span.landmarks) or self.span.depth != other.span.depth:
             raise ValueError("other: has other landmarks or another depth; merge sums over the same span")
-        self.products += other.products
+        self._upper += other._upper
         self.labels += other.labels
         self.square += other.square
         self.n_rows += other.n_rows
@@ -61,7 +73,7 @@ class NormalEquations:
     def solved(self) -> Spectrum:
         """The problem in the axes in which it is diagonal."""
         R = self.span.factor
-        half = solve_triangular(R, self.products, lower=True)
+        half = solve_triangular(R, self.products, lower=True, overwrite_b=True)
         A = solve_triangular(R, half.T, lower=True, overwrite_b=True)
         values, axes = eigh(A, driver="evd", overwrite_a=True, check_finite=False)
         labels = solve_triangular(R, self.labels, lower=True)

@@ -45,19 +45,20 @@ def on_sphere(X):
 
 
 class Logistic:
-    """Signs of a noisy network of rectifiers, features of landmarks."""
+    """The class in which a noisy network of rectifiers is greatest, features of landmarks; two classes are binary."""
 
-    params: ClassVar = [10.0, 40.0]
-    param_names: ClassVar = ["radius"]
+    params: ClassVar = [[10.0, 40.0], [2, 4]]
+    param_names: ClassVar = ["radius", "classes"]
     timeout = 300
 
-    def setup(self, radius):
+    def setup(self, radius, classes):
         rng = np.random.default_rng(0)
         X = rng.standard_normal((SIZES.rows, 20))
         X = as_ball_rows(X / np.linalg.norm(X, axis=1, keepdims=True))
-        f = np.maximum(X @ rng.standard_normal((20, 8)), 0) @ rng.standard_normal(8)
-        f = (f - f.mean()) / f.std() + 0.1 * rng.standard_normal(len(f))
-        self.y = np.where(f > 0, 1.0, -1.0)[:, np.newaxis]
+        f = np.maximum(X @ rng.standard_normal((20, 8)), 0) @ rng.standard_normal((8, classes))
+        f = (f - f.mean(axis=0)) / f.std(axis=0) + 0.1 * rng.standard_normal(f.shape)
+        self.labels = f.argmax(axis=1)
+        self.y = np.where(self.labels > 0, 1.0, -1.0)[:, None] if classes == 2 else np.eye(classes)[self.labels]
         self.Phi = np.ascontiguousarray(nystrom_features(X[: SIZES.features], 2.0).features(X))
         self.fit = self.solve(radius)
 
@@ -65,31 +66,31 @@ class Logistic:
         with single_blas_thread():
             return logistic_in_features(self.Phi, self.y, radius)
 
-    def time_ball(self, radius):
+    def time_ball(self, radius, classes):
         self.solve(radius)
 
-    def track_gap(self, radius):
+    def track_gap(self, radius, classes):
         """At most 1e-9."""
         return self.fit.gap
 
-    def track_newton_steps(self, radius):
+    def track_newton_steps(self, radius, classes):
         """At most 10."""
         return self.fit.steps
 
-    def track_over_lbfgs(self, radius):
+    def track_over_lbfgs(self, radius, classes):
         """CPU time over scikit-learn's lbfgs at the penalty found, of a tolerance that brings gap 1e-8: at most 1.5."""
         from sklearn.linear_model import LogisticRegression
 
         C = 1 / (len(self.y) * self.fit.penalty)
         for tolerance in (1e-4, 1e-5, 1e-6, 1e-7, 1e-8):
             rival = LogisticRegression(C=C, fit_intercept=False, tol=tolerance, max_iter=10_000)
-            w = rival.fit(self.Phi, self.y[:, 0]).coef_.T
+            w = rival.fit(self.Phi, self.labels).coef_.T
             w *= min(1.0, radius / np.linalg.norm(w))
             g = self.Phi.T @ loss_gradient(self.Phi @ w, self.y) / len(self.y)
             if np.vdot(g, w) + radius * np.linalg.norm(g) <= 1e-8:
                 break
         with single_blas_thread():
-            return cpu(lambda: self.solve(radius)) / cpu(lambda: rival.fit(self.Phi, self.y[:, 0]))
+            return cpu(lambda: self.solve(radius)) / cpu(lambda: rival.fit(self.Phi, self.labels))
 
 
 class Hinge:

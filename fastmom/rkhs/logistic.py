@@ -132,16 +132,19 @@ def logistic_in_features(
     n, r = features.shape
     q = Y.shape[1]
     begin, mu = (np.zeros((r, q)) if start is None else start), 0.0
-    if q == 1 and r <= _DENSE:
-        if start is None and n >= _SHARE * _AMPLE * r:
-            some = Factored(np.ascontiguousarray(features[::_SHARE]), Y[::_SHARE])
-            coarse = _newton(some, begin, 0.0, radius, _COARSE, max_steps)
-            begin, mu = coarse.weights, coarse.penalty
-        return _newton(Factored(features, Y), begin, mu, radius, tolerance, max_steps)
-    gram, axes = np.linalg.eigh(features.T @ features)
-    axes = np.ascontiguousarray(axes[:, gram > _JITTER * gram[-1]])
-    fit = _newton(Iterative(features @ axes, Y), axes.T @ begin, mu, radius, tolerance, max_steps)
-    return replace(fit, weights=axes @ fit.weights)
+    axes: Array | None = None
+    kind: type[Factored] | type[Iterative] = Factored
+    if q > 1 or r > _DENSE:
+        kind = Iterative
+        gram, axes = np.linalg.eigh(features.T @ features)
+        axes = np.ascontiguousarray(axes[:, gram > _JITTER * gram[-1]])
+        features, begin = features @ axes, axes.T @ begin
+    if start is None and n >= _SHARE * _AMPLE * r:
+        some = kind(np.ascontiguousarray(features[::_SHARE]), Y[::_SHARE])
+        coarse = _newton(some, begin, 0.0, radius, _COARSE, max_steps)
+        begin, mu = coarse.weights, coarse.penalty
+    fit = _newton(kind(features, Y), begin, mu, radius, tolerance, max_steps)
+    return fit if axes is None else replace(fit, weights=axes @ fit.weights)
 
 
 def _newton(
@@ -186,7 +189,7 @@ def _model_minimum(model: Model, w: Array, gradient: Array, mu: float, radius: f
         low, high = (mu, high) if norm > radius else (low, mu)
         if high <= _NONE:
             return v, 0.0  # inside the ball
-        u = model.solve(mu, v, np.zeros_like(v))
+        u = model.solve(mu, v, np.zeros_like(v), 0.1)
         step = norm**2 / float(np.vdot(v, u)) * (norm - radius) / radius
         if abs(norm - radius) <= _ON_SPHERE * radius and mu + step > 0:
             v, mu = v - step * u, mu + step

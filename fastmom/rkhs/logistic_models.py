@@ -16,7 +16,7 @@ Array = npt.NDArray[np.float64]
 Solve = Callable[[float, Array, Array], Array]
 
 _TILE = 512  # rows of a tile
-_SOLVED = 1e-2, 300  # relative residual of conjugate gradients, and their most steps
+_MOST = 300  # steps of conjugate gradients
 _SINGLE = 1e-5  # of the largest curvature: float32 sums are accurate to a small part of greater multipliers
 _FLAT = 1e-14  # of the curvature: added to directions without any
 
@@ -55,7 +55,7 @@ class Factored:
 
         flat = _FLAT * float(np.trace(H))
 
-        def solve(mu: float, b: Array, guess: Array) -> Array:
+        def solve(mu: float, b: Array, guess: Array, accuracy: float = 1e-2) -> Array:
             if not held or held[0][0] != mu:
                 shifted = H.copy(order="F")
                 shifted[np.diag_indices(r)] += mu + flat
@@ -93,21 +93,20 @@ class Iterative:
 
         flat = _FLAT * float(diagonal.max())
 
-        def solve(mu: float, b: Array, guess: Array) -> Array:
-            return _conjugate_gradients(lambda v: product(v) + mu * v, b, guess, 1 / (diagonal + mu + flat))
+        def solve(mu: float, b: Array, guess: Array, accuracy: float = 1e-2) -> Array:
+            return _conjugate_gradients(lambda v: product(v) + mu * v, b, guess, 1 / (diagonal + mu + flat), accuracy)
 
         return Model(product, solve)
 
 
-def _conjugate_gradients(product: Callable[[Array], Array], b: Array, v: Array, inverse: Array) -> Array:
+def _conjugate_gradients(product: Callable[[Array], Array], b: Array, v: Array, inverse: Array, accuracy: float) -> Array:
     """Solve by conjugate gradients from v with a diagonal preconditioner; the accuracy is relative to the change."""
-    accuracy, most = _SOLVED
     v = v.copy()
     residual = b - product(v)
     step = inverse * residual
     size = float(np.vdot(residual, step))
     target = accuracy**2 * size
-    for _ in range(most):
+    for _ in range(_MOST):
         if size <= target:
             break
         along = product(step)

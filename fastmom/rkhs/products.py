@@ -7,10 +7,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fastmom.kernels.recursive_kernel import kernel_gram, kernel_product, kernel_tiles, panel_scratch, tile_scratch
+from fastmom.kernels.recursive_kernel import (
+    PANEL,
+    kernel_gram,
+    kernel_product,
+    kernel_tiles,
+    panel_scratch,
+    tile_scratch,
+)
 from fastmom.runtime import progress
 from fastmom.runtime.threads import single_blas_thread
-from fastmom.runtime.validation import as_matrix, as_number, require_finite
+from fastmom.runtime.validation import as_labels, as_matrix, as_number, as_real_array, require_finite
 
 Array = npt.NDArray[Any]
 
@@ -102,19 +109,16 @@ def kernel_matmul(X: Any, Z: Any, V: Any, depth: float = 1.0) -> Array:
     array([2.        , 1.64285714])
     """
     p = as_number(depth, "depth", 0.0, MAX_DEPTH)
-    vector = np.ndim(V) == 1
-    values = as_matrix(np.reshape(V, (-1, 1)) if vector else V, "V")
-    require_finite(values, "V")
     left, right = _read_pair(X, Z)
+    given = as_real_array(V, "V")
+    values = as_labels(given, len(left if right is None else right), "V")
+    require_finite(values, "V")
     if values.dtype != np.float32 and left.dtype == np.float32:
         left, right = _working(left, np.dtype(np.float64)), None if right is None else _working(right, np.dtype("f8"))
-    m = len(left if right is None else right)
-    if len(values) != m:
-        raise ValueError(f"V: has {len(values)} rows; expected {m}, one for each row of Z")
     with single_blas_thread():
         product = product_with(left, left if right is None else right, values, p)
     product = product.astype(left.dtype, copy=False)
-    return product[:, 0] if vector else product
+    return product[:, 0] if given.ndim == 1 else product
 
 
 def kernel_values(X: Array, Z: Array | None, depth: float, out: Array | None = None) -> Array:
@@ -204,8 +208,8 @@ def _calls(n: int, m: int) -> list[tuple[int, int]]:
 
 
 def _gram_by_panels(X: Array, depth: float, out: Array) -> Array:
-    """The symmetric kernel matrix of many rows: panels of rows up to the diagonal, mirrored."""
-    size = 4096
+    """The symmetric kernel matrix of many rows: panels of rows up to the diagonal, mirrored; beside it one panel."""
+    size = PANEL
     for first in range(0, len(X), size):
         rows = slice(first, min(len(X), first + size))
         out[rows, rows] = kernel_values(X[rows], None, depth)

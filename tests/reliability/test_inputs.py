@@ -378,7 +378,10 @@ ARGUMENTS = {
     ),
     ("V", "kernel_matmul"): (
         lambda v: fm.kernel_matmul(SMALL, None, v),
-        bad(np.ones(3), np.ones((3, 2)), None, "v", [np.nan] * 4, 1.0),
+        bad(
+            *(np.ones(3), np.ones((3, 2)), None, "v", [np.nan] * 4, 1.0),
+            *([1j] * 4, [[1.0], [2.0, 3.0]], [], np.ones((4, 0))),
+        ),
     ),
     ("method", "learn"): (lambda v: fm.learn(X, Y, v), WORDS),
     ("depth", "network_norm_bound"): (

@@ -47,6 +47,8 @@ class Task:
         Whether labels are classes, and the error their share that is wrong; else it is RMS error over spread.
     images : bool
         Images keep their pixels.
+    layers, L : int, float
+        Of the network whose values these are, and the norms of its weights.
     """
 
     n_train: int
@@ -54,6 +56,8 @@ class Task:
     splits: int
     classes: bool = True
     images: bool = False
+    layers: int = 0
+    L: float = 1.0
 
 
 TASKS = {
@@ -61,9 +65,8 @@ TASKS = {
     "convex": Task(2000, 4000, 2, images=True),
     "rectangles": Task(1200, 5000, 2, images=True),
     "diabetes": Task(330, 112, 5, classes=False),
-    "erf-1": Task(1000, 4000, 1, classes=False),
-    "erf-2": Task(1000, 4000, 1, classes=False),
-    "erf-3": Task(1000, 4000, 1, classes=False),
+    **{f"erf-{k}": Task(1000, 4000, 1, classes=False, layers=k) for k in (1, 2, 3)},
+    **{f"erf-{k}-large": Task(1000, 4000, 1, classes=False, layers=k, L=3.0) for k in (1, 2, 3)},
 }
 
 
@@ -78,10 +81,10 @@ def kernel_accuracy(
 
     Parameters
     ----------
-    name : {"digits", "convex", "rectangles", "diabetes", "erf-1", "erf-2", "erf-3"}
+    name : {"digits", "convex", "rectangles", "diabetes", "erf-1", "erf-2", "erf-3", "erf-1-large", ..}
         Handwritten digits and diabetes come with scikit-learn; images of `fastmom.experiments.images`; values of
-        l1-bounded networks with 1, 2, 3 layers of erf(t), L = 1, width 4, 10 inputs, with noise of a tenth of their
-        spread.
+        l1-bounded networks with 1, 2, 3 layers of erf(t), width 4, 10 inputs, with noise of a tenth of their spread:
+        L = 1, or L = 3 ("large"), where the ball that holds such networks is beyond use.
     loss : {"squared", "hinge"}
         Hinge for classes only.
     rival : bool
@@ -148,7 +151,7 @@ def _data(name: str, task: Task, rng: np.random.Generator) -> Split:
     else:
         X = rng.standard_normal((n, 10))
         X /= np.linalg.norm(X, axis=1, keepdims=True)
-        y = random_l1_network(10, int(name[-1]), width=4, rng=rng).predict(X)
+        y = random_l1_network(10, task.layers, task.L, width=4, rng=rng).predict(X)
         y += 0.1 * y.std() * rng.standard_normal(n)
     m = as_count(min(task.n_train, len(X) - 1), "n_train")
     return X[:m].astype(np.float64), y[:m], X[m:].astype(np.float64), y[m:]

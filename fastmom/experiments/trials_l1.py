@@ -17,7 +17,7 @@ from fastmom.rkhs.norms import ACTIVATIONS
 Generator = np.random.Generator
 
 CLASSES = ("digits", "convex", "rectangles")
-NUMBERS = ("diabetes", "erf-1", "erf-2", "erf-3")
+NUMBERS = ("diabetes", "erf-1", "erf-2", "erf-3", "erf-1-large", "erf-2-large", "erf-3-large")
 
 
 def kernel_norm(cell: Cell, data: Generator, method: Generator) -> dict[str, Any]:

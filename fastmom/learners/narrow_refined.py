@@ -70,7 +70,14 @@ def _fit(data: NarrowData, k: int, task: Task, most: int = kink_fit.STARTS) -> K
     if not search.exact and k > 1:
         _split_rounds(data, search)
         search.random(most - search.starts)
+        _persist(data, search)
     return search
+
+
+def _persist(data: NarrowData, search: KinkSearch) -> None:
+    """More starts where exact labels are still to be met."""
+    if not search.exact and kink_fit.exact_share(data.rows, search.best.point) > 0:
+        search.patient()
 
 
 def _by_moments(data: NarrowData, search: KinkSearch, rng: np.random.Generator) -> None:
@@ -146,6 +153,11 @@ def _number(data: NarrowData, max_hidden: int, task: Task) -> KinkSearch:
     if best.k > 1 and not best.agreed:
         _split_rounds(data, best)
         best.random(kink_fit.STARTS - best.starts)
+    _persist(data, best)
+    more = next((search for search in searches if search.k == best.k + 1), None)
+    if not best.exact and more is not None:
+        _persist(data, more)
+        best = more if more.exact else best
     return best
 
 

@@ -18,11 +18,17 @@ ROWS_PER_UNKNOWN = 6  # rows on which a start is brought to rest before all coun
 STARTS = 24  # at most
 DRAWS = 3  # of a random start, of which the best goes on to more rows
 PROMISING = 1e-3  # share of the squared labels below which a draw is good enough
+PATIENT = 150  # starts, where labels are known to be exact
 FEWEST = 4  # starts before two that agree may be the optimum
 SAME_LOSS = 10.0  # label variances by which the losses of one optimum differ on their way through the patterns
 SIDES = 4  # ways to share out the linear part that are tried
 _TWIN = 1e-6  # angle of kinks that are one
 _NO_EFFECT = 1e-6  # size of a kink relative to the largest that is none
+_MAJORITY = 0.5  # of the rows, or this many for each unknown,
+_SPARE = 1.25
+_MOST_LEFT_OUT = 0.1  # and no test at all where that leaves out fewer rows than this part
+_MAJORITY_ROWS = 8, 2000  # for each unknown or in all, that take part
+_NO_NOISE = 1e-6  # residual of the majority, relative to that of all, that noise does not leave
 _NEAR_BOUNDARY = 0.15  # share of the rows nearest to a kink that show how it splits
 
 
@@ -83,6 +89,11 @@ class KinkSearch:
                 return
             self._climb(self._best_draw())
 
+    def patient(self) -> None:
+        """Many random starts, until one is exact, where the best fit is not but shows that the labels are."""
+        while not self.exact and self.starts < PATIENT:
+            self._climb(self._best_draw())
+
     def _best_draw(self) -> KinkFit:
         """The best of a few random draws, each brought to rest on the smallest part of the rows."""
         part, best = self._parts[0], None
@@ -132,6 +143,28 @@ class KinkSearch:
                 B = np.vstack([np.delete(fewer.B, j, axis=0), half + e, half - e])
                 signs = np.append(np.delete(fewer.signs, j), [fewer.signs[j]] * 2)
                 self.refine(B, signs, fewer.v)
+
+
+def exact_share(rows: KinkRows, point: KinkPoint) -> float:
+    """Share of the rows whose labels are exact, where a least-squares optimum is not; 0 where there may be noise.
+
+    At a poor optimum of exact labels few patterns are wrong, those of rows between a kink and where it should be. With
+    patterns as they are, the half of the rows with the smallest residuals has then an exact fit; noise leaves none to
+    many more rows than unknowns. Our own form.
+    """
+    p = point.unknowns.size
+    rows = rows.part(max(_MAJORITY_ROWS[0] * p, _MAJORITY_ROWS[1]))
+    n = len(rows.X)
+    most = int(max(_MAJORITY * n, _SPARE * p))
+    if most > (1 - _MOST_LEFT_OUT) * n:
+        return 0.0
+    gates = np.column_stack([np.ones(n), np.where(rows.X @ point.B.T > 0, 1.0, -1.0)])
+    design = (gates[:, :, None] * (rows.X @ rows.root)[:, None, :]).reshape(n, -1)
+    residual = np.abs(rows.y - np.einsum("ij,ij->i", gates, rows.X @ point.unknowns.T))
+    kept = np.sort(np.argpartition(residual, most)[:most])
+    fitted = design @ np.linalg.lstsq(design[kept], rows.y[kept], rcond=None)[0]
+    exact = np.abs(rows.y - fitted) <= _NO_NOISE * np.sqrt(np.mean(residual**2))
+    return float(exact.mean()) if exact[kept].all() else 0.0
 
 
 def split_directions(rows: KinkRows, point: KinkPoint, j: int, count: int) -> Array:

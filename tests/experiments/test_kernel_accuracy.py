@@ -18,6 +18,13 @@ def test_networks_within_the_theory_are_learned_to_the_noise(task):
     assert found["rival_error"] is None and json.dumps(found)
 
 
+def test_where_weights_are_large_a_trained_network_predicts_better(monkeypatch):
+    pytest.importorskip("sklearn")
+    monkeypatch.setattr(study, "RIVALS", (((128,), 1.0),))
+    found = kernel_accuracy("erf-2-large")
+    assert 0.095 < found["rival_error"] < 0.8 * found["error"]
+
+
 def test_diabetes():
     pytest.importorskip("sklearn")
     assert kernel_accuracy("diabetes", rival=False)["error"] <= 0.72

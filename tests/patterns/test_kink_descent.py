@@ -81,6 +81,19 @@ def test_a_pair_splits_where_its_residual_says():
     assert two.best.point.loss < 1.001 * optimum < 0.9 * one.best.point.loss
 
 
+def test_a_poor_optimum_of_exact_labels_is_told_from_one_of_noise():
+    shares = []
+    for noise in (0.0, 1e-4):
+        _, rows = problem(n=2000, k=2, kind="same", angle=0.2, noise=noise)
+        one = kink_fit.KinkSearch(rows, 1, np.random.default_rng(0))
+        one.random(4)
+        shares.append(kink_fit.exact_share(rows, one.best.point))
+    truth, rows = problem(n=2000, noise=1e-4)
+    optimum = descend(rows, evaluate(rows, EVEN, truth.B, truth.signs, truth.linear)).point
+    assert 0.8 < shares[0] < 1 and shares[1] == 0 == kink_fit.exact_share(rows, optimum)
+    assert kink_fit.exact_share(rows.part(26), optimum) == 0  # hardly more rows than unknowns: nothing is shown
+
+
 def test_merged_kinks_are_one_of_the_summed_coefficient():
     truth, rows = problem(n=20_000, k=3, kind="opposite", angle=0.1)
     point = evaluate(rows, EVEN, truth.B, truth.signs, truth.linear)

@@ -7,13 +7,17 @@ import numpy.typing as npt
 
 from fastmom.patterns.certificate import VERY_FEW_ROWS, reproduces
 from fastmom.patterns.model import Model, Verification
+from fastmom.patterns.redundancy import unchecked
 from fastmom.patterns.standard_errors import standard_errors
 from fastmom.result import Certificate, Unidentified
 from fastmom.runtime.passes import Rows
 
 Array = npt.NDArray[np.float64]
+Indices = npt.NDArray[np.int64]
 
 _METRIC_ROWS = 6  # rows for each unknown on which the information is formed at first
+_MORE = 8  # times as many rows where these leave a neuron unchecked
+_IDLE = 1e-10  # effect of a neuron, relative to the largest, that is none
 _DEPENDENT = 1e-9  # relative singular value of the neurons' linear functions
 _BITS = 33  # by which one equation that holds to round-off outweighs chance
 _RESOLVED = 1e-13  # residual above which what it hides is worth a word
@@ -25,7 +29,8 @@ def certify_few_outputs(rows: Rows, model: Model, check: Verification, rng: np.r
 
     Its test is the count: n m equations of round-off precision that k (d + m - 1) unknowns, and the choice among some
     n^unknowns activation patterns, fit only if they are right, with rows in general position. What the rows leave
-    open locally is where the information matrix is singular.
+    open locally is where the information matrix is singular, and where a part of the weights is determined by hardly
+    more equations than it has unknowns: these fit whatever the others hold.
 
     Parameters
     ----------
@@ -42,18 +47,25 @@ def certify_few_outputs(rows: Rows, model: Model, check: Verification, rng: np.r
     unknowns = k * (rows.n_inputs + m - 1) + m * model.kind.output_bias
     if len(model.hidden) > k:  # the linear functions were fitted freely
         unknowns += rows.n_inputs * m
-    chosen = rng.permutation(rows.n_rows)[: int(_METRIC_ROWS * unknowns / m) + 1]
-    part = Rows(*rows.take(np.sort(chosen)))
+    order, few = rng.permutation(rows.n_rows), int(_METRIC_ROWS * unknowns / m) + 1
+    part = Rows(*rows.take(np.sort(order[:few])))
     distinct = len(np.unique(part.take(np.arange(min(part.n_rows, _COUNTED * unknowns)))[0], axis=0))
     equations = distinct * min(m, max(k, 1))
-    needed = unknowns + int(unknowns * np.log2(rows.n_rows) / _BITS)  # each set of patterns is another chance
+    spare = float(np.log2(rows.n_rows)) / _BITS  # equations for each unknown: each set of patterns is another chance
+    needed = int((1 + spare) * unknowns)
     reason = ""
     if not reproduces(check):
         reason = f"the network does not reproduce the labels: relative residual {check.residual:.1e} over all rows"
     elif equations <= needed:
         counted = f"{distinct} distinct rows make {equations} equations for {unknowns} unknowns"
         reason = f"{counted} and their activation patterns: chance would do"
-    records = _undetermined(rows, part, model, check)
+    neurons = Model(model.W, np.vstack([model.outer[:k], model.outer[-1:]]), k, model.kind)
+    loose = _loose(part, neurons)
+    if loose:
+        few, loose = rows.n_rows, _loose(rows, neurons) if part.n_rows < rows.n_rows else loose
+    records = _undetermined(rows, loose, model, check)
+    known = {record.neuron for record in records}
+    records.extend(record for record in _unchecked(rows, model, order, few, spare) if record.neuron not in known)
     if equations < VERY_FEW_ROWS * unknowns and not reason:
         what = f"{equations} equations are few for {unknowns} unknowns: other networks may fit"
         records.append(Unidentified(None, what))
@@ -69,18 +81,18 @@ def certify_few_outputs(rows: Rows, model: Model, check: Verification, rng: np.r
     )
 
 
-def _undetermined(rows: Rows, part: Rows, model: Model, check: Verification) -> list[Unidentified]:
+def _undetermined(rows: Rows, loose: list[int], model: Model, check: Verification) -> list[Unidentified]:
     """Neurons that may move, turn, or hide."""
     records = []
     k, n_linear = model.n_neurons, len(model.hidden) - model.n_neurons
     always = {i for i in range(k) if check.activity[i] == rows.n_rows}
-    neurons = Model(model.W, np.vstack([model.outer[:k], model.outer[-1:]]), k, model.kind)
-    loose = _loose(part, neurons)
-    if loose and part.n_rows < rows.n_rows:
-        loose = _loose(rows, neurons)
+    effects = np.linalg.norm(model.W, axis=1) * np.linalg.norm(model.outer[:k], axis=1)
+    idle = set(np.flatnonzero(effects <= _IDLE * effects.max(initial=0.0)).tolist())
     for i in range(k):
         if i in always:
             records.append(Unidentified(i, "active on every row: indistinguishable from a linear function"))
+        elif i in idle:
+            records.append(Unidentified(i, "has no effect: fewer neurons do, and this one could be another"))
         elif i in loose:
             records.append(Unidentified(i, f"its {check.activity[i]} active rows do not determine its weights"))
     records.extend(Unidentified(i, "it could point the other way") for i in _turnable(model) if i not in always)
@@ -89,6 +101,22 @@ def _undetermined(rows: Rows, part: Rows, model: Model, check: Verification) -> 
     if check.residual > _RESOLVED:
         records.append(Unidentified(None, f"effects below {check.residual:.0e} of the labels are not excluded"))
     return records
+
+
+def _unchecked(rows: Rows, model: Model, order: Indices, few: int, spare: float) -> list[Unidentified]:
+    """Neurons that reproduce some labels whatever these are, on more and more rows until there is none.
+
+    The first `few` in the order determine all weights; rows beyond them only add equations.
+    """
+    while True:
+        part = rows if few >= rows.n_rows else Rows(*rows.take(np.sort(order[:few])))
+        found = unchecked(part, model, spare)
+        if not found or part is rows:
+            return [
+                Unidentified(i, f"{count} equations alone tell it from others, which does not prove it")
+                for i, count in sorted(found.items())
+            ]
+        few *= _MORE
 
 
 def _loose(rows: Rows, neurons: Model) -> list[int]:

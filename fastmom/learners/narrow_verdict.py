@@ -120,13 +120,6 @@ def _judge_noisy(task: Task, data: NarrowData, fit: KinkFit, tied: KinkFit, agre
     if outcome.success and task.kind.n_hidden is None and n < LABELS_PER_UNKNOWN * (k + 1) * d:
         what = f"{n} rows do not tell noise from neurons whose number is unknown: give n_hidden, or more rows"
         return replace(outcome, status="too_few_rows", success=False, message=what)
-    share = kink_fit.exact_share(data.rows, fit.point) if outcome.success else 0.0
-    if share > 0:
-        why = (
-            f"{share:.1%} of the rows are fitted to round-off, so labels carry no noise, and the others contradict: "
-            "neurons nearly coincide or cancel there, which takes more rows, or these labels are wrong"
-        )
-        return replace(outcome, status="misfit", success=False, message=why)
     if outcome.success and not free:
         return _with_clumps(task, outcome)
     return outcome

@@ -113,7 +113,7 @@ def _unchecked(rows: Rows, model: Model, order: Indices, few: int, spare: float)
         found = unchecked(part, model, spare)
         if not found or part is rows:
             return [
-                Unidentified(i, f"{count} equations alone tell it from others, which does not prove it")
+                Unidentified(i, f"{count} equations, hardly more than unknowns, determine a part of its weights")
                 for i, count in sorted(found.items())
             ]
         few *= _MORE

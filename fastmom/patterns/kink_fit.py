@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastmom.patterns.kink_descent import EVEN, RECTIFIED, KinkFit, KinkPoint, KinkRows, descend, evaluate, start
+from fastmom.patterns.majority import exact_share
 from fastmom.runtime import progress
 
 Array = npt.NDArray[np.float64]
@@ -24,11 +25,6 @@ SAME_LOSS = 10.0  # label variances by which the losses of one optimum differ on
 SIDES = 4  # ways to share out the linear part that are tried
 _TWIN = 1e-6  # angle of kinks that are one
 _NO_EFFECT = 1e-6  # size of a kink relative to the largest that is none
-_MAJORITY = 0.5  # of the rows, or this many for each unknown,
-_SPARE = 1.25
-_MOST_LEFT_OUT = 0.1  # and no test at all where that leaves out fewer rows than this part
-_MAJORITY_ROWS = 8, 2000  # for each unknown or in all, that take part
-_NO_NOISE = 1e-6  # residual of the majority, relative to that of all, that noise does not leave
 _NEAR_BOUNDARY = 0.15  # share of the rows nearest to a kink that show how it splits
 
 
@@ -145,26 +141,11 @@ class KinkSearch:
                 self.refine(B, signs, fewer.v)
 
 
-def exact_share(rows: KinkRows, point: KinkPoint) -> float:
-    """Share of the rows whose labels are exact, where a least-squares optimum is not; 0 where there may be noise.
-
-    At a poor optimum of exact labels few patterns are wrong, those of rows between a kink and where it should be. With
-    patterns as they are, the half of the rows with the smallest residuals has then an exact fit; noise leaves none to
-    many more rows than unknowns. Our own form.
-    """
-    p = point.unknowns.size
-    rows = rows.part(max(_MAJORITY_ROWS[0] * p, _MAJORITY_ROWS[1]))
-    n = len(rows.X)
-    most = int(max(_MAJORITY * n, _SPARE * p))
-    if most > (1 - _MOST_LEFT_OUT) * n:
-        return 0.0
-    gates = np.column_stack([np.ones(n), np.where(rows.X @ point.B.T > 0, 1.0, -1.0)])
-    design = (gates[:, :, None] * (rows.X @ rows.root)[:, None, :]).reshape(n, -1)
-    residual = np.abs(rows.y - np.einsum("ij,ij->i", gates, rows.X @ point.unknowns.T))
-    kept = np.sort(np.argpartition(residual, most)[:most])
-    fitted = design @ np.linalg.lstsq(design[kept], rows.y[kept], rcond=None)[0]
-    exact = np.abs(rows.y - fitted) <= _NO_NOISE * np.sqrt(np.mean(residual**2))
-    return float(exact.mean()) if exact[kept].all() else 0.0
+def hides_exact_labels(rows: KinkRows, point: KinkPoint) -> bool:
+    """Whether labels are exact although this optimum does not meet them."""
+    gates = np.column_stack([np.ones(len(rows.X)), np.where(rows.X @ point.B.T > 0, 1.0, -1.0)])
+    residuals = rows.y - np.einsum("ij,ij->i", gates, rows.X @ point.unknowns.T)
+    return exact_share(rows.X @ rows.root, residuals[:, None], gates) > 0
 
 
 def split_directions(rows: KinkRows, point: KinkPoint, j: int, count: int) -> Array:

@@ -30,7 +30,7 @@ _CHUNK = 1 << 21  # entries of the Jacobian formed at once
 
 
 def unchecked(rows: Rows, model: Model, spare: float) -> dict[int, int]:
-    """Neurons whose weights depend on a system of hardly more equations than unknowns.
+    """Neurons of whose weights systems of hardly more equations than unknowns determine a part.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ def unchecked(rows: Rows, model: Model, spare: float) -> dict[int, int]:
     Returns
     -------
     dict
-        Equations of the smallest such system, by neuron; empty beyond `MAX_UNKNOWNS` weights.
+        Equations of such systems, by neuron; empty beyond `MAX_UNKNOWNS` weights.
     """
     u, d = model.hidden.shape
     width = u * d + (u * rows.n_outputs if rows.n_outputs > 1 else 0) + rows.n_outputs * model.kind.output_bias
@@ -73,7 +73,7 @@ def unchecked(rows: Rows, model: Model, spare: float) -> dict[int, int]:
         moves = scipy.linalg.solve_triangular(factor, few[:, system], lower=True, trans="T", check_finite=False)
         shares = np.sum(moves[: u * d].reshape(u, -1) ** 2, axis=1)
         for i in np.flatnonzero(shares[: model.n_neurons] > _INVOLVED * shares.sum()):
-            found[int(i)] = min(found.get(int(i), len(system)), len(system))
+            found[int(i)] = found.get(int(i), 0) + len(system)
     return found
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from fastmom.network import TwoLayerNetwork
 from fastmom.patterns import exact, noisy
 from fastmom.patterns.certificate import reproduces
+from fastmom.patterns.majority import exact_share
 from fastmom.patterns.model import LabelScale, Model, ModelClass, verify
 from fastmom.patterns.standard_errors import standard_errors
 from fastmom.result import Certificate, Unidentified
@@ -18,6 +19,7 @@ from fastmom.runtime.passes import Rows
 
 ROUNDING = 1e-12  # a residual this small, relative to labels and offset, is the rounding of the labels
 ERROR_ROWS, ERROR_ROWS_PER_UNKNOWN = 4000, 12  # rows that give the standard errors
+_SHOWN = 10_000  # rows that show whether labels are exact
 TELLING_ROWS = 8  # for each input, below which a residual shows no missing neuron
 CONTRADICTION = 1e-4  # a residual that labels with exact neurons in their span cannot have
 
@@ -176,6 +178,13 @@ def least_squares(
     elif not (rounding or (fit.agreed and descent.converged)):
         status = "not_converged"
         message = f"no two of {noisy.ATTEMPTS} starts reached the same optimum: too few rows for this noise"
+    elif share := _exact_share(rows, model):
+        status = "incomplete"
+        message = (
+            f"{share:.1%} of the rows are fitted to round-off where patterns stay as they are, so labels carry no "
+            "noise, and the others contradict: neurons nearly coincide or cancel there and more rows would tell them "
+            "apart, or these labels are wrong"
+        )
     else:
         status = "least_squares"
         message = (
@@ -193,6 +202,18 @@ def least_squares(
         reason="only exact labels can be certified" if status == "least_squares" else "the labels are not explained",
     )
     return Outcome(status, message, status == "least_squares", model, certificate, diagnostics, timings)
+
+
+def _exact_share(rows: Rows, model: Model) -> float:
+    """Share of the rows whose labels are exact, see `fastmom.patterns.majority`."""
+    if not model.kind.activation.homogeneous:
+        return 0.0
+    step = max(1, rows.n_rows // _SHOWN)
+    X, Y = rows.take(np.arange(0, rows.n_rows, step))
+    gates = np.column_stack([np.ones(len(X)), X @ model.W.T > 0])
+    if model.kind.output_bias and not model.kind.hidden_bias:
+        return exact_share(np.column_stack([X, np.ones(len(X))]), noisy.residuals(X, Y, model), gates)
+    return exact_share(X, noisy.residuals(X, Y, model), gates)
 
 
 def _standard_errors(rows: Rows, model: Model, noise_std: float) -> dict[str, Any] | None:

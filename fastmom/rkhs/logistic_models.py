@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +14,14 @@ from scipy.linalg.blas import dsyrk, ssyrk
 from fastmom.rkhs.logistic_loss import probabilities
 
 Array = npt.NDArray[np.float64]
-Solve = Callable[[float, Array, Array], Array]
+
+
+class Solve(Protocol):
+    """(mu, b, guess, accuracy) -> (H + mu I)^-1 b, to that relative residual."""
+
+    def __call__(self, mu: float, b: Array, guess: Array, accuracy: float = ...) -> Array:
+        """Solve."""
+
 
 _TILE = 512  # rows of a tile
 _MOST = 300  # steps of conjugate gradients
@@ -23,7 +31,7 @@ _FLAT = 1e-14  # of the curvature: added to directions without any
 
 @dataclass(frozen=True, eq=False)
 class Model:
-    """The quadratic model of the mean loss: v -> H v, and (mu, b, guess) -> (H + mu I)^-1 b."""
+    """The quadratic model of the mean loss: v -> H v, and solutions with H + mu I."""
 
     product: Callable[[Array], Array]
     solve: Solve
@@ -99,7 +107,9 @@ class Iterative:
         return Model(product, solve)
 
 
-def _conjugate_gradients(product: Callable[[Array], Array], b: Array, v: Array, inverse: Array, accuracy: float) -> Array:
+def _conjugate_gradients(
+    product: Callable[[Array], Array], b: Array, v: Array, inverse: Array, accuracy: float
+) -> Array:
     """Solve by conjugate gradients from v with a diagonal preconditioner; the accuracy is relative to the change."""
     v = v.copy()
     residual = b - product(v)

@@ -54,7 +54,7 @@ def test_exact_labels_are_not_taken_for_noisy_ones(kind, least):
             true = function_error(result.network, teacher) < 1e-9
             assert result.status == "recovered" and (true or result.certificate.unidentified), (seed, result.message)
             found += true
-        elif result.status == "misfit":
+        elif result.status == "incomplete":
             assert "fitted to round-off" in result.message
     assert found >= least
 

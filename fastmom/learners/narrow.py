@@ -71,10 +71,11 @@ def learn_narrow(
     -------
     FitResult
         ``status`` is "recovered" (exact, certified), "least_squares" (noisy labels, optimum reached), or says what
-        failed: "too_few_rows", "no_signal", "not_applicable", "misfit", "incomplete" (exact labels, not met), "not_converged", "uncertified",
-        "not_polished". Neurons that noise does not tell apart are in ``diagnostics["clumps"]``, each clump with its
-        members, direction, coefficient and dipole; ``diagnostics["merge_angles"]`` says how near two neurons may be
-        that look like one. A linear part that no neurons explain is in ``network.linear``.
+        failed: "too_few_rows", "no_signal", "not_applicable", "misfit", "incomplete" (labels are exact, but not met),
+        "not_converged", "uncertified", "not_polished". Neurons that noise does not tell apart are in
+        ``diagnostics["clumps"]``, each clump with its members, direction, coefficient and dipole;
+        ``diagnostics["merge_angles"]`` says how near two neurons may be that look like one. A linear part that no
+        neurons explain is in ``network.linear``.
 
     Raises
     ------

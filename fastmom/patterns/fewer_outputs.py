@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from fastmom.patterns.certificate import VERY_FEW_ROWS, reproduces
 from fastmom.patterns.model import Model, Verification
-from fastmom.patterns.redundancy import unchecked
+from fastmom.patterns.redundancy import notice, unchecked
 from fastmom.patterns.standard_errors import standard_errors
 from fastmom.result import Certificate, Unidentified
 from fastmom.runtime.passes import Rows
@@ -16,7 +16,7 @@ Array = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int64]
 
 _METRIC_ROWS = 6  # rows for each unknown on which the information is formed at first
-_MORE = 8  # times as many rows where these leave a neuron unchecked
+_ROUNDS = 4  # of adding rows that notice what those so far do not
 _IDLE = 1e-10  # effect of a neuron, relative to the largest, that is none
 _DEPENDENT = 1e-9  # relative singular value of the neurons' linear functions
 _BITS = 33  # by which one equation that holds to round-off outweighs chance
@@ -59,13 +59,7 @@ def certify_few_outputs(rows: Rows, model: Model, check: Verification, rng: np.r
     elif equations <= needed:
         counted = f"{distinct} distinct rows make {equations} equations for {unknowns} unknowns"
         reason = f"{counted} and their activation patterns: chance would do"
-    neurons = Model(model.W, np.vstack([model.outer[:k], model.outer[-1:]]), k, model.kind)
-    loose = _loose(part, neurons)
-    if loose:
-        few, loose = rows.n_rows, _loose(rows, neurons) if part.n_rows < rows.n_rows else loose
-    records = _undetermined(rows, loose, model, check)
-    known = {record.neuron for record in records}
-    records.extend(record for record in _unchecked(rows, model, order, few, spare) if record.neuron not in known)
+    records = _undetermined(rows, *_weak(rows, model, np.sort(order[:few]), spare), model, check)
     if equations < VERY_FEW_ROWS * unknowns and not reason:
         what = f"{equations} equations are few for {unknowns} unknowns: other networks may fit"
         records.append(Unidentified(None, what))
@@ -81,7 +75,9 @@ def certify_few_outputs(rows: Rows, model: Model, check: Verification, rng: np.r
     )
 
 
-def _undetermined(rows: Rows, loose: list[int], model: Model, check: Verification) -> list[Unidentified]:
+def _undetermined(
+    rows: Rows, loose: list[int], unproven: dict[int, int], model: Model, check: Verification
+) -> list[Unidentified]:
     """Neurons that may move, turn, or hide."""
     records = []
     k, n_linear = model.n_neurons, len(model.hidden) - model.n_neurons
@@ -95,6 +91,9 @@ def _undetermined(rows: Rows, loose: list[int], model: Model, check: Verificatio
             records.append(Unidentified(i, "has no effect: fewer neurons do, and this one could be another"))
         elif i in loose:
             records.append(Unidentified(i, f"its {check.activity[i]} active rows do not determine its weights"))
+        elif i in unproven:
+            what = f"{unproven[i]} equations, hardly more than unknowns, determine a part of its weights"
+            records.append(Unidentified(i, what))
     records.extend(Unidentified(i, "it could point the other way") for i in _turnable(model) if i not in always)
     if n_linear:
         records.append(Unidentified(None, "a linear part that no orientation of the neurons explains"))
@@ -103,20 +102,23 @@ def _undetermined(rows: Rows, loose: list[int], model: Model, check: Verificatio
     return records
 
 
-def _unchecked(rows: Rows, model: Model, order: Indices, few: int, spare: float) -> list[Unidentified]:
-    """Neurons that reproduce some labels whatever these are, on more and more rows until there is none.
+def _weak(rows: Rows, model: Model, chosen: Indices, spare: float) -> tuple[list[int], dict[int, int]]:
+    """Neurons whose weights all rows leave open, and those that too few equations determine.
 
-    The first `few` in the order determine all weights; rows beyond them only add equations.
+    Some rows are enough where they determine everything; else those are added that notice most of what they do not.
     """
-    while True:
-        part = rows if few >= rows.n_rows else Rows(*rows.take(np.sort(order[:few])))
-        found = unchecked(part, model, spare)
-        if not found or part is rows:
-            return [
-                Unidentified(i, f"{count} equations, hardly more than unknowns, determine a part of its weights")
-                for i, count in sorted(found.items())
-            ]
-        few *= _MORE
+    neurons = Model(model.W, np.vstack([model.outer[: model.n_neurons], model.outer[-1:]]), model.n_neurons, model.kind)
+    few = len(chosen)
+    for number in range(_ROUNDS):
+        part = Rows(*rows.take(chosen)) if len(chosen) < rows.n_rows else rows
+        loose, (unproven, change) = _loose(part, neurons), unchecked(part, model, spare)
+        if part is rows or not (loose or unproven) or not change.any() or number == _ROUNDS - 1:
+            break
+        noticed = notice(rows, model, change)
+        noticed[chosen] = -1.0
+        more = np.argpartition(noticed, -min(few, rows.n_rows - len(chosen)))[-few:]
+        chosen = np.union1d(chosen, more[noticed[more] >= 0])
+    return _loose(rows, neurons) if loose and part is not rows else loose, unproven
 
 
 def _loose(rows: Rows, neurons: Model) -> list[int]:

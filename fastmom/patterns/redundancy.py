@@ -25,11 +25,12 @@ MAX_UNKNOWNS = 2500  # weights whose normal matrix is formed
 _USED_UP = 0.5  # leverage from which an equation is one of few
 _TOGETHER = 0.02  # entry of the projection that makes two equations parts of one system
 _INVOLVED = 1e-2  # share of a change of weights from which a neuron is part of it
+_FAINT = 1e-3  # of a change that no equation notices, beside one that few do
 _RIDGES = 1e-12, 1e-10, 1e-8  # relative to the normal matrix, for directions that no row sees
 _CHUNK = 1 << 21  # entries of the Jacobian formed at once
 
 
-def unchecked(rows: Rows, model: Model, spare: float) -> dict[int, int]:
+def unchecked(rows: Rows, model: Model, spare: float) -> tuple[dict[int, int], Array]:
     """Neurons of whose weights systems of hardly more equations than unknowns determine a part.
 
     Parameters
@@ -43,42 +44,61 @@ def unchecked(rows: Rows, model: Model, spare: float) -> dict[int, int]:
 
     Returns
     -------
-    dict
+    found : dict
         Equations of such systems, by neuron; empty beyond `MAX_UNKNOWNS` weights.
+    change : ndarray (p,)
+        A random change of all weights that few of these equations notice, mostly one that none does, if there is any.
     """
     u, d = model.hidden.shape
-    width = u * d + (u * rows.n_outputs if rows.n_outputs > 1 else 0) + rows.n_outputs * model.kind.output_bias
+    width = n_weights(rows, model)
     if width > MAX_UNKNOWNS:
-        return {}
+        return {}, np.zeros(width)
     normal = np.zeros((width, width))
-    for J in _jacobian(rows, model, width):
+    for _, J in _jacobian(rows, model, width):
         normal += J.T @ J
     unit = np.sqrt(np.diag(normal))
     unit[unit == 0] = 1.0
     factor = _cholesky(normal / np.outer(unit, unit))
     kept = []
-    for J in _jacobian(rows, model, width):
+    for _, J in _jacobian(rows, model, width):
         Z = scipy.linalg.solve_triangular(factor, (J / unit).T, lower=True, overwrite_b=True, check_finite=False)
         kept.append(Z[:, np.einsum("ij,ij->j", Z, Z) > _USED_UP])
     few = np.hstack(kept)
-    if not few.size:
-        return {}
+    rng = np.random.default_rng(0)
+    found: dict[int, int] = {}
+    noticed = _FAINT * rng.standard_normal(width)
     projection = few.T @ few
     groups = connected_components(np.abs(projection) > _TOGETHER, directed=False)[1]
-    found: dict[int, int] = {}
-    for group in range(groups.max() + 1):
+    for group in range(groups.max(initial=-1) + 1):
         system = np.flatnonzero(groups == group)
         if len(system) >= (1 + spare) * float(np.diag(projection)[system].sum()):
             continue
+        noticed += few[:, system] @ rng.standard_normal(len(system))
         moves = scipy.linalg.solve_triangular(factor, few[:, system], lower=True, trans="T", check_finite=False)
         shares = np.sum(moves[: u * d].reshape(u, -1) ** 2, axis=1)
         for i in np.flatnonzero(shares[: model.n_neurons] > _INVOLVED * shares.sum()):
             found[int(i)] = found.get(int(i), 0) + len(system)
-    return found
+    return found, scipy.linalg.solve_triangular(factor, noticed, lower=True, trans="T", check_finite=False) / unit
 
 
-def _jacobian(rows: Rows, model: Model, width: int) -> Iterator[Array]:
-    """Derivatives of all labels by hidden and output weights, rows divided by their norms; (labels, width) at a time.
+def notice(rows: Rows, model: Model, change: Array) -> Array:
+    """How much the labels of every row (n,) change with the weights, relative to the row's norm."""
+    out = np.empty(rows.n_rows)
+    m = rows.n_outputs
+    for first, J in _jacobian(rows, model, len(change)):
+        values = np.abs(J @ change).reshape(-1, m).max(axis=1)
+        out[first : first + len(values)] = values
+    return out
+
+
+def n_weights(rows: Rows, model: Model) -> int:
+    """Columns of the Jacobian."""
+    u, d = model.hidden.shape
+    return u * d + (u * rows.n_outputs if rows.n_outputs > 1 else 0) + rows.n_outputs * model.kind.output_bias
+
+
+def _jacobian(rows: Rows, model: Model, width: int) -> Iterator[tuple[int, Array]]:
+    """Derivatives of all labels by hidden and output weights, rows divided by their norms: first row, (labels, width).
 
     The output weights of one output scale the hidden weights, and add nothing.
     """
@@ -88,15 +108,15 @@ def _jacobian(rows: Rows, model: Model, width: int) -> Iterator[Array]:
         size = np.linalg.norm(X, axis=1, keepdims=True)
         unit = X / np.where(size > 0, size, 1.0)
         gates = np.where(X @ model.hidden.T > 0, 1.0, model.slopes)
-        by_hidden = np.einsum("iu,uo,ia->ioua", gates, model.outer[:u], unit).reshape(n * m, -1)
-        parts = [by_hidden]
+        slopes = (gates[:, None, :] * model.outer[:u].T).reshape(n * m, u, 1)
+        parts = [(slopes * np.repeat(unit, m, axis=0)[:, None, :]).reshape(n * m, -1)]
         if m > 1:
             values = gates * (unit @ model.hidden.T)
             parts.append(np.einsum("iu,op->ioup", values, np.eye(m)).reshape(n * m, -1))
         if model.kind.output_bias:
             parts.append(np.einsum("i,op->iop", 1 / np.where(size > 0, size, 1.0)[:, 0], np.eye(m)).reshape(n * m, -1))
         progress.report("certificate", first + n, rows.n_rows)
-        yield np.hstack(parts)
+        yield first, np.hstack(parts) if len(parts) > 1 else parts[0]
 
 
 def _cholesky(matrix: Array) -> Array:

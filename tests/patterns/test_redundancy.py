@@ -6,7 +6,7 @@ import pytest
 import fastmom as fm
 from fastmom.activations import relu
 from fastmom.patterns.model import Model, ModelClass
-from fastmom.patterns.redundancy import MAX_UNKNOWNS, unchecked
+from fastmom.patterns.redundancy import MAX_UNKNOWNS, notice, unchecked
 from fastmom.runtime.passes import Rows
 
 RELU = ModelClass(relu(), False, False, None)
@@ -25,13 +25,21 @@ def pair(between, outputs=1, apart=400):
 
 @pytest.mark.parametrize("between", [4, 5])
 def test_a_pair_that_few_rows_tell_apart_rests_on_them(between):
-    found = unchecked(*pair(between), spare=0.3)
+    found, _ = unchecked(*pair(between), spare=0.3)
     assert set(found) == {0, 1} and 4 <= min(found.values()) <= max(found.values()) <= between
 
 
 @pytest.mark.parametrize("between", [12, 100])
 def test_a_pair_that_many_rows_tell_apart_is_checked(between):
-    assert unchecked(*pair(between), spare=0.3) == {}
+    assert unchecked(*pair(between), spare=0.3)[0] == {}
+
+
+@pytest.mark.parametrize("between", [0, 4])
+def test_rows_that_notice_what_the_others_do_not_are_found(between):
+    few, model = pair(between)
+    change = unchecked(few, model, spare=0.3)[1]
+    rows, _ = pair(50)
+    assert set(np.argsort(notice(rows, model, change))[-50:]) == set(range(50))
 
 
 def test_labels_of_such_rows_are_reproduced_whatever_they_are():
@@ -44,20 +52,20 @@ def test_labels_of_such_rows_are_reproduced_whatever_they_are():
 
 
 def test_outputs_that_tell_the_pair_apart_check_it():
-    assert unchecked(*pair(4, outputs=2), spare=0.3) == {}
+    assert unchecked(*pair(4, outputs=2), spare=0.3)[0] == {}
 
 
 def test_size_of_rows_does_not_matter():
     rows, model = pair(12)
     X, Y = rows.take(np.arange(rows.n_rows))
     scale = np.random.default_rng(1).uniform(0.1, 10, (len(X), 1)) ** 4
-    assert unchecked(Rows(scale * X, scale * Y), model, spare=0.3) == {}
+    assert unchecked(Rows(scale * X, scale * Y), model, spare=0.3)[0] == {}
 
 
 def test_wide_networks_are_not_examined():
     k = MAX_UNKNOWNS // 4 + 1
     model = Model(np.ones((k, 4)), np.ones((k + 1, 1)), k, RELU)
-    assert unchecked(pair(4)[0], model, spare=0.3) == {}
+    assert unchecked(pair(4)[0], model, spare=0.3)[0] == {}
 
 
 def test_another_network_that_fits_all_rows_is_not_ruled_out():

@@ -13,13 +13,14 @@ import numpy.typing as npt
 
 from fastmom.patterns import exact
 from fastmom.patterns import rival_networks as rivals
-from fastmom.patterns.certificate import EXACT_ROW, VERY_FEW_ROWS, reproduces
+from fastmom.patterns.certificate import EXACT_ROW, reproduces
+from fastmom.patterns.corruption_doubts import ample, doubt, second_neuron
 from fastmom.patterns.fewer_outputs import certify_few_outputs
 from fastmom.patterns.gauss_newton import descend
 from fastmom.patterns.model import LabelScale, Model, ModelClass, label_scale, verify
 from fastmom.patterns.noisy import n_parameters
 from fastmom.patterns.robust import LOCKED, Fitted, descend_robustly, first_weights, plausible_rows
-from fastmom.result import Certificate
+from fastmom.result import Certificate, Unidentified
 from fastmom.runtime import progress
 from fastmom.runtime.passes import Rows, Selection
 
@@ -32,13 +33,10 @@ CERTAIN_SHARE = 0.05  # of corrupt rows, up to which a wider network need not be
 SHARES = 0.5, 0.8  # of all rows, that starts in turn take for clean: a larger one has fewer wrong optima
 LARGEST_SHARE = 0.97  # of the rows of plausible labels
 MAX_UNKNOWNS = 2000  # hidden weights whose normal matrix a start may factor at every step
-ACTIVE_SHARE = 0.6  # of the clean share: the clean share of a neuron's active rows
-NEURON_ROWS = 2  # clean distinct active rows for each input, or a neuron could bend to wrong ones
 _ROWS_PER_UNKNOWN = 24  # labels of the sample for each unknown,
 _ROWS_BEYOND = 400  # and some more rows
 _CHALLENGE_ROWS = 20_000  # on which networks are compared
 _SEARCH_ROWS = 2000  # of these, on which others are searched
-_VANISHED = 1e-7  # output weights relative to the largest
 _ROUNDS = 4  # of refit and selection of rows
 _ADOPTIONS = 3  # rivals that may take the network's place, one after the other
 
@@ -133,12 +131,7 @@ def _search(
 def _widths(rows: Rows, kind: ModelClass) -> list[int]:
     """Neurons to try: as many as asked, or as many as the outputs can show and then more, if the rows suffice."""
     widths = [kind.n_hidden] if kind.n_hidden else [max(2, rows.n_outputs) << i for i in range(3)]
-    return [k for k in widths if k * rows.n_inputs <= MAX_UNKNOWNS and _ample(rows.n_rows / 2, rows, kind, k)]
-
-
-def _ample(n_rows: float, rows: Rows, kind: ModelClass, k: int) -> bool:
-    """Whether so many rows hold clearly more equations than there are unknowns."""
-    return n_rows * min(rows.n_outputs, k) >= VERY_FEW_ROWS * n_parameters(rows, kind, k)
+    return [k for k in widths if k * rows.n_inputs <= MAX_UNKNOWNS and ample(rows.n_rows / 2, rows, kind, k)]
 
 
 def _sample(rows: Rows, kind: ModelClass, k: int, rng: np.random.Generator) -> tuple[Array, Array]:
@@ -164,9 +157,14 @@ def _accepted(
             return so_far
         model, certificate, clean = refit
         corrupt = np.flatnonzero(~clean)
-        reason = _doubt(rows, model, clean)
+        reason = doubt(rows, model, clean)
         if kind.n_hidden is None and any(item.neuron is not None for item in certificate.unidentified):
             reason = reason or "some neurons are not determined by the rows, and their number is not known"
+        if not reason and kind.n_hidden is None and len(corrupt):
+            reason, note = second_neuron(rows, model, clean)
+            if note:
+                listed = (*certificate.unidentified, Unidentified(None, note))
+                certificate = replace(certificate, unidentified=listed)
         if not reason and len(corrupt):
             better, reason = _challenge(X, Y, model)
             if better is not None and (kind.n_hidden is None or better.n_neurons <= kind.n_hidden):
@@ -230,40 +228,6 @@ def _exact(part: Rows, model: Model, scale: LabelScale, rng: np.random.Generator
             return attempt.model, attempt.certificate
     model = descend(part, kind, model.W, max_iterations=4, damping=1e-13, settled=1e-6).point.model
     return model, certify_few_outputs(part, model, verify(part, model, scale), rng)
-
-
-def _doubt(rows: Rows, model: Model, clean: npt.NDArray[np.bool_]) -> str:
-    """Why a network that explains more than half of the rows may not be believed; empty if it may.
-
-    Wanted are: a clear majority of rows; inputs more than half of which are explained, duplicates counted once; more
-    equations than unknowns twice over; and for every neuron an effect, and explained rows among its active ones in
-    their proportion, enough that it could not have bent to wrong labels.
-    """
-    n_clean = int(np.count_nonzero(clean))
-    if not rivals.clearly_more(n_clean, rows.n_rows - n_clean):
-        return f"it explains {n_clean} of {rows.n_rows} rows, which is no clear majority"
-    X, _ = rows.take(np.arange(rows.n_rows))
-    _, first, inverse = np.unique(X, axis=0, return_index=True, return_inverse=True)
-    inverse = inverse.reshape(-1)
-    share = np.bincount(inverse, weights=clean) / np.bincount(inverse)
-    settled = share > 0.5
-    n_distinct = int(np.count_nonzero(settled))
-    if 2 * n_distinct <= len(first):
-        return f"it explains only {n_distinct} of {len(first)} distinct inputs"
-    if not _ample(n_distinct, rows, model.kind, model.n_neurons):
-        return f"{n_distinct} distinct rows are too few for {n_parameters(rows, model.kind, model.n_neurons)} unknowns"
-    effect = np.linalg.norm(model.outer[:-1], axis=1) * np.linalg.norm(model.hidden, axis=1)
-    if effect.min() < _VANISHED * effect.max():
-        return f"neuron {int(effect.argmin())} has no effect"
-    active = X @ model.W.T > 0
-    overall = clean.mean()
-    for i in range(model.n_neurons):
-        n_active = int(np.count_nonzero(active[first, i] & settled))
-        if n_active < NEURON_ROWS * rows.n_inputs:
-            return f"neuron {i} is active on {n_active} explained rows, too few for {rows.n_inputs} inputs"
-        if clean[active[:, i]].mean() < ACTIVE_SHARE * overall:
-            return f"neuron {i} explains too small a share of the rows on which it is active"
-    return ""
 
 
 def _challenge(X: Array, Y: Array, model: Model) -> tuple[Model | None, str]:

@@ -16,6 +16,9 @@ Array = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int64]
 
 _METRIC_ROWS = 6  # rows for each unknown on which the information is formed at first
+_CHUNK = 65_536
+_RARE = 3  # rows on which a neuron that is active on all others may be at its boundary
+_ON_BOUNDARY = 1e-10  # of the norms: round-off
 _ROUNDS = 4  # of adding rows that notice what those so far do not
 _IDLE = 1e-10  # effect of a neuron, relative to the largest, that is none
 _DEPENDENT = 1e-9  # relative singular value of the neurons' linear functions
@@ -81,7 +84,7 @@ def _undetermined(
     """Neurons that may move, turn, or hide."""
     records = []
     k, n_linear = model.n_neurons, len(model.hidden) - model.n_neurons
-    always = {i for i in range(k) if check.activity[i] == rows.n_rows}
+    always = _always_active(rows, model, check)
     effects = np.linalg.norm(model.W, axis=1) * np.linalg.norm(model.outer[:k], axis=1)
     idle = set(np.flatnonzero(effects <= _IDLE * effects.max(initial=0.0)).tolist())
     for i in range(k):
@@ -94,7 +97,9 @@ def _undetermined(
         elif i in unproven:
             what = f"{unproven[i]} equations, hardly more than unknowns, determine a part of its weights"
             records.append(Unidentified(i, what))
-    records.extend(Unidentified(i, "it could point the other way") for i in _turnable(model) if i not in always)
+    records.extend(
+        Unidentified(i, "it could point the other way") for i in _turnable(rows, model, check) if i not in always
+    )
     if n_linear:
         records.append(Unidentified(None, "a linear part that no orientation of the neurons explains"))
     if check.residual > _RESOLVED:
@@ -121,26 +126,52 @@ def _weak(rows: Rows, model: Model, chosen: Indices, spare: float) -> tuple[list
     return _loose(rows, neurons) if loose and part is not rows else loose, unproven
 
 
+def _always_active(rows: Rows, model: Model, check: Verification) -> set[int]:
+    """Neurons active on every row, those counted in whose boundary others lie to round-off."""
+    rare = [i for i in range(model.n_neurons) if rows.n_rows - _RARE <= check.activity[i]]
+    for _, X, _ in rows.chunks(_CHUNK):
+        size = np.linalg.norm(X, axis=1)[:, None] * np.linalg.norm(model.W[rare], axis=1)
+        rare = [rare[j] for j in np.flatnonzero((X @ model.W[rare].T > -_ON_BOUNDARY * size).all(axis=0))]
+        if not rare:
+            break
+    return set(rare)
+
+
+def _complementary(rows: Rows, model: Model, check: Verification) -> bool:
+    """Whether of some two neurons one is active on every row, never both: together they are any linear function."""
+    k, n = model.n_neurons, rows.n_rows
+    total = check.activity[:, None] + check.activity
+    pairs = [(int(i), int(j)) for i, j in np.argwhere(np.triu(total == n, 1)) if i < k]
+    for _, X, _ in rows.chunks(_CHUNK):
+        active = X @ model.W.T > 0
+        pairs = [(i, j) for i, j in pairs if (active[:, i] != active[:, j]).all()]
+        if not pairs:
+            break
+    return bool(pairs)
+
+
 def _loose(rows: Rows, neurons: Model) -> list[int]:
     """Neurons whose weights the rows leave free, as far as the information matrix is not too large to form."""
     errors = standard_errors(rows, neurons, 1.0)
     if errors is not None:
         free = ~np.isfinite(errors.W).all(axis=1) | ~np.isfinite(errors.A).all(axis=0)
+        if errors.hidden_bias is not None:
+            free |= ~np.isfinite(errors.hidden_bias)
         return [int(i) for i in np.flatnonzero(free)]
     X, _ = rows.take(np.arange(rows.n_rows))
     ranks = [np.linalg.matrix_rank(X[X @ w > 0]) for w in neurons.W]
     return [i for i, rank in enumerate(ranks) if rank < rows.n_inputs]
 
 
-def _turnable(model: Model) -> list[int]:
+def _turnable(rows: Rows, model: Model, check: Verification) -> list[int]:
     """Neurons that some set of turns may include: f(t) and f(-t) differ by t, and the turns must cancel.
 
     Independent linear functions a_i w_i^T cannot cancel. Among dependent ones an equal opposite pair is harmless: its
     turn is the pair itself. More neurons than m d are always dependent, but in general position only by real
-    coefficients, while turns have zero and one.
+    coefficients, while turns have zero and one. A linear function that is free takes up whatever turns leave.
     """
     k = model.n_neurons
-    if len(model.hidden) > k:
+    if len(model.hidden) > k or (k > 2 and _complementary(rows, model, check)):
         return list(range(k))
     functions = np.einsum("im,id->imd", model.outer[:k], model.W).reshape(k, -1)
     size = np.linalg.norm(functions, axis=1, keepdims=True)

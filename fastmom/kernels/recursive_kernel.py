@@ -47,13 +47,8 @@ def _copy_as_kernel(T, depth, out, first, start):
 
     The whole of out is C-contiguous and a part of it is not: only so are writes vectorised.
     """
-    one = T.dtype.type(1)
-    p = depth[0]
     for i in range(T.shape[0]):
-        if p != 0:
-            for j in range(T.shape[1]):
-                s = one - T[i, j]
-                T[i, j] = one - np.divide(s, one + p * s)
+        _to_kernel(T[i], depth)
         for j in range(T.shape[1]):
             out[first + i, start + j] = T[i, j]
 

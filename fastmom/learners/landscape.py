@@ -92,9 +92,9 @@ def learn_landscape(
     FitResult
         ``status`` is "recovered" (exact, certified), "least_squares" (noisy labels, optimum reached), or says what
         failed: "too_few_rows", "no_signal", "not_applicable", "no_gap" (the second moment does not show k neurons of
-        positive output weight), "misfit", "not_converged", "uncertified", "not_polished" (an estimate by moments: asked
-        for, or several outputs of an activation whose scale cannot move). Diagnostics hold the start, the spectrum and
-        its gap, what the optimizer traced, and the rounds of repair.
+        positive output weight), "misfit", "incomplete" (labels are exact, but not met), "not_converged", "uncertified",
+        "not_polished" (an estimate by moments: asked for, or several outputs of an activation whose scale cannot move).
+        Diagnostics hold the start, the spectrum and its gap, what the optimizer traced, and the rounds of repair.
 
     Raises
     ------

@@ -23,7 +23,6 @@ MOMENT_ROWS = 20_000  # at most
 LITTLE = 1e-3  # of a direction beyond the others that is none
 TRIAL_STARTS = 8  # of a number of kinks that is on trial
 RISES = 2  # of the information in a row, after which more kinks are not tried
-_SHOWN = 10_000  # rows that show whether labels are exact
 MORE_ROWS = 6  # than unknowns, at least
 
 
@@ -77,7 +76,7 @@ def _fit(data: NarrowData, k: int, task: Task, most: int = kink_fit.STARTS) -> K
 
 def _persist(data: NarrowData, search: KinkSearch) -> None:
     """More starts where exact labels are still to be met."""
-    if not search.exact and kink_fit.hides_exact_labels(data.rows.part(_SHOWN), search.best.point):
+    if not search.exact and kink_fit.hides_exact_labels(data.rows, search.best.point):
         search.patient()
 
 

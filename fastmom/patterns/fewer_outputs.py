@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from fastmom.patterns.certificate import VERY_FEW_ROWS, reproduces
 from fastmom.patterns.model import Model, Verification
-from fastmom.patterns.redundancy import notice, unchecked
+from fastmom.patterns.redundancy import MAX_UNKNOWNS, n_weights, notice, unchecked
 from fastmom.patterns.standard_errors import standard_errors
 from fastmom.result import Certificate, Unidentified
 from fastmom.runtime.passes import Rows
@@ -63,6 +63,10 @@ def certify_few_outputs(rows: Rows, model: Model, check: Verification, rng: np.r
         counted = f"{distinct} distinct rows make {equations} equations for {unknowns} unknowns"
         reason = f"{counted} and their activation patterns: chance would do"
     records = _undetermined(rows, *_weak(rows, model, np.sort(order[:few]), spare), model, check)
+    if n_weights(rows, model) > MAX_UNKNOWNS:
+        records.append(
+            Unidentified(None, f"neurons that few rows tell apart were not looked for, beyond {MAX_UNKNOWNS} weights")
+        )
     if equations < VERY_FEW_ROWS * unknowns and not reason:
         what = f"{equations} equations are few for {unknowns} unknowns: other networks may fit"
         records.append(Unidentified(None, what))
@@ -130,23 +134,22 @@ def _always_active(rows: Rows, model: Model, check: Verification) -> set[int]:
     """Neurons active on every row, those counted in whose boundary others lie to round-off."""
     rare = [i for i in range(model.n_neurons) if rows.n_rows - _RARE <= check.activity[i]]
     for _, X, _ in rows.chunks(_CHUNK):
-        size = np.linalg.norm(X, axis=1)[:, None] * np.linalg.norm(model.W[rare], axis=1)
-        rare = [rare[j] for j in np.flatnonzero((X @ model.W[rare].T > -_ON_BOUNDARY * size).all(axis=0))]
         if not rare:
             break
+        size = np.linalg.norm(X, axis=1)[:, None] * np.linalg.norm(model.W[rare], axis=1)
+        rare = [rare[j] for j in np.flatnonzero((X @ model.W[rare].T > -_ON_BOUNDARY * size).all(axis=0))]
     return set(rare)
 
 
 def _complementary(rows: Rows, model: Model, check: Verification) -> bool:
     """Whether of some two neurons one is active on every row, never both: together they are any linear function."""
-    k, n = model.n_neurons, rows.n_rows
-    total = check.activity[:, None] + check.activity
-    pairs = [(int(i), int(j)) for i, j in np.argwhere(np.triu(total == n, 1)) if i < k]
+    together = check.activity[:, None] + check.activity
+    pairs = [(int(i), int(j)) for i, j in np.argwhere(np.triu(together == rows.n_rows, 1))]
     for _, X, _ in rows.chunks(_CHUNK):
-        active = X @ model.W.T > 0
-        pairs = [(i, j) for i, j in pairs if (active[:, i] != active[:, j]).all()]
         if not pairs:
             break
+        active = X @ model.W.T > 0
+        pairs = [(i, j) for i, j in pairs if (active[:, i] != active[:, j]).all()]
     return bool(pairs)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastmom.patterns.kink_descent import EVEN, RECTIFIED, KinkFit, KinkPoint, KinkRows, descend, evaluate, start
-from fastmom.patterns.majority import exact_share
+from fastmom.patterns.majority import ENOUGH, exact_share
 from fastmom.runtime import progress
 
 Array = npt.NDArray[np.float64]
@@ -143,6 +143,7 @@ class KinkSearch:
 
 def hides_exact_labels(rows: KinkRows, point: KinkPoint) -> bool:
     """Whether labels are exact although this optimum does not meet them."""
+    rows = rows.part(ENOUGH)
     gates = np.column_stack([np.ones(len(rows.X)), np.where(rows.X @ point.B.T > 0, 1.0, -1.0)])
     residuals = rows.y - np.einsum("ij,ij->i", gates, rows.X @ point.unknowns.T)
     return exact_share(rows.X @ rows.root, residuals[:, None], gates) > 0

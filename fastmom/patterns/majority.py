@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 Array = npt.NDArray[np.float64]
 
+ENOUGH = 10_000  # rows, more than take part
 MAX_UNKNOWNS = 600  # of one output whose fit costs less than a second
 _SHARE, _SPARE = 0.5, 1.25  # of the rows, or times the unknowns: the majority
 _LEFT_OUT = 0.1  # of the rows, at least: else there is no test

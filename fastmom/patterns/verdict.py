@@ -11,7 +11,7 @@ import numpy as np
 from fastmom.network import TwoLayerNetwork
 from fastmom.patterns import exact, noisy
 from fastmom.patterns.certificate import reproduces
-from fastmom.patterns.majority import exact_share
+from fastmom.patterns.majority import ENOUGH, exact_share
 from fastmom.patterns.model import LabelScale, Model, ModelClass, verify
 from fastmom.patterns.standard_errors import standard_errors
 from fastmom.result import Certificate, Unidentified
@@ -19,7 +19,6 @@ from fastmom.runtime.passes import Rows
 
 ROUNDING = 1e-12  # a residual this small, relative to labels and offset, is the rounding of the labels
 ERROR_ROWS, ERROR_ROWS_PER_UNKNOWN = 4000, 12  # rows that give the standard errors
-_SHOWN = 10_000  # rows that show whether labels are exact
 TELLING_ROWS = 8  # for each input, below which a residual shows no missing neuron
 CONTRADICTION = 1e-4  # a residual that labels with exact neurons in their span cannot have
 
@@ -208,7 +207,7 @@ def _exact_share(rows: Rows, model: Model) -> float:
     """Share of the rows whose labels are exact, see `fastmom.patterns.majority`."""
     if not model.kind.activation.homogeneous:
         return 0.0
-    step = max(1, rows.n_rows // _SHOWN)
+    step = max(1, rows.n_rows // ENOUGH)
     X, Y = rows.take(np.arange(0, rows.n_rows, step))
     gates = np.column_stack([np.ones(len(X)), X @ model.W.T > 0])
     if model.kind.output_bias and not model.kind.hidden_bias:

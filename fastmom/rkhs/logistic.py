@@ -26,6 +26,7 @@ _COARSE = 1e-3  # gap at which part of the rows has done its part
 _ROUND_OFF = 1e-15  # of the loss: a smaller decrease is not seen
 _ARMIJO, _SHORTEST = 1e-4, 1e-9
 _ON_SPHERE = 1e-3  # relative distance of a model's minimum to the sphere
+_SOLVED, _SLOPE = 1e-2, 0.1  # relative residuals of a model's minimum, and of what it changes with the multiplier
 _NONE = 1e-14  # a smaller multiplier is none
 
 
@@ -184,12 +185,12 @@ def _model_minimum(model: Model, w: Array, gradient: Array, mu: float, radius: f
     low, high = 0.0, float(np.linalg.norm(b)) / radius  # ||v(mu)|| <= ||b|| / mu
     mu = min(mu, high)
     for _ in range(50):
-        v = model.solve(mu, b, v)
+        v = model.solve(mu, b, v, _SOLVED)
         norm = float(np.linalg.norm(v))
         low, high = (mu, high) if norm > radius else (low, mu)
         if high <= _NONE:
             return v, 0.0  # inside the ball
-        u = model.solve(mu, v, np.zeros_like(v), 0.1)
+        u = model.solve(mu, v, np.zeros_like(v), _SLOPE)
         step = norm**2 / float(np.vdot(v, u)) * (norm - radius) / radius
         if abs(norm - radius) <= _ON_SPHERE * radius and mu + step > 0:
             v, mu = v - step * u, mu + step

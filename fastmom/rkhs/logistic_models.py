@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -15,13 +14,7 @@ from fastmom.rkhs.logistic_loss import probabilities
 
 Array = npt.NDArray[np.float64]
 
-
-class Solve(Protocol):
-    """(mu, b, guess, accuracy) -> (H + mu I)^-1 b, to that relative residual."""
-
-    def __call__(self, mu: float, b: Array, guess: Array, accuracy: float = ...) -> Array:
-        """Solve."""
-
+Solve = Callable[[float, Array, Array, float], Array]
 
 _TILE = 512  # rows of a tile
 _MOST = 300  # steps of conjugate gradients
@@ -31,7 +24,7 @@ _FLAT = 1e-14  # of the curvature: added to directions without any
 
 @dataclass(frozen=True, eq=False)
 class Model:
-    """The quadratic model of the mean loss: v -> H v, and solutions with H + mu I."""
+    """The quadratic model of the mean loss: v -> H v, and (mu, b, guess, accuracy) -> (H + mu I)^-1 b."""
 
     product: Callable[[Array], Array]
     solve: Solve
@@ -63,7 +56,7 @@ class Factored:
 
         flat = _FLAT * float(np.trace(H))
 
-        def solve(mu: float, b: Array, guess: Array, accuracy: float = 1e-2) -> Array:
+        def solve(mu: float, b: Array, guess: Array, accuracy: float) -> Array:
             if not held or held[0][0] != mu:
                 shifted = H.copy(order="F")
                 shifted[np.diag_indices(r)] += mu + flat
@@ -101,7 +94,7 @@ class Iterative:
 
         flat = _FLAT * float(diagonal.max())
 
-        def solve(mu: float, b: Array, guess: Array, accuracy: float = 1e-2) -> Array:
+        def solve(mu: float, b: Array, guess: Array, accuracy: float) -> Array:
             return _conjugate_gradients(lambda v: product(v) + mu * v, b, guess, 1 / (diagonal + mu + flat), accuracy)
 
         return Model(product, solve)

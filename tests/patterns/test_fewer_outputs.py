@@ -5,6 +5,7 @@ import pytest
 
 import fastmom as fm
 from fastmom.activations import relu
+from fastmom.patterns import fewer_outputs, redundancy
 from fastmom.patterns.fewer_outputs import certify_few_outputs
 from fastmom.patterns.model import Model, ModelClass, label_scale, verify
 from fastmom.runtime.passes import Rows
@@ -53,6 +54,14 @@ def test_a_neuron_whose_boundary_touches_one_row_is_active_on_all():
     X = inputs()
     W[0, 4] = -(X @ W[0, :4]).min()  # zero on one row
     assert "active on every row" in reasons(certificate(X, W, np.array([1.0, -2.0, 0.5]), bias=True), 0)
+
+
+def test_what_is_not_looked_for_in_wide_networks_is_said(monkeypatch):
+    W = np.random.default_rng(1).standard_normal((3, 4))
+    for module in (fewer_outputs, redundancy):
+        monkeypatch.setattr(module, "MAX_UNKNOWNS", 11)
+    found = certificate(inputs(), W, np.array([1.0, -2.0, 0.5]))
+    assert "not looked for, beyond 11 weights" in reasons(found, None)
 
 
 def test_a_pair_that_few_rows_tell_apart_is_named():
